@@ -1,7 +1,13 @@
 //! What two or more orapipe tools need.
 
+pub mod app;
 pub mod durable;
 pub mod exit;
+pub mod explain;
+pub mod lock;
+pub mod logfile;
 pub mod process;
+pub mod record;
 pub mod secret;
+pub mod settings;
 pub mod signals;
