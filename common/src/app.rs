@@ -185,6 +185,7 @@ fn prepare<A: Args>(args: &[OsString]) -> Prepared<A> {
         settings::alias(from, to, &mut file);
     }
     let command = A::command();
+    settings::unset_empty(&command);
     let matches = match command.clone().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

@@ -156,6 +156,17 @@ pub fn alias(from: &str, to: &str, file: &mut EnvFile) {
     }
 }
 
+/// Takes settings out of the environment that are there but empty: `DEST_HOST=` in an env file means "none".
+///
+/// Runs before clap, as [`load_env_file`].
+pub fn unset_empty(command: &clap::Command) {
+    for name in command.get_arguments().filter_map(clap::Arg::get_env) {
+        if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
+            std::env::remove_var(name);
+        }
+    }
+}
+
 fn named_by_args(args: &[std::ffi::OsString]) -> Option<PathBuf> {
     let mut args = args.iter().skip(1);
     while let Some(arg) = args.next() {
