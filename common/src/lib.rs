@@ -6,6 +6,7 @@ pub mod exit;
 pub mod explain;
 pub mod lock;
 pub mod logfile;
+pub mod oracle;
 pub mod process;
 pub mod record;
 pub mod secret;
