@@ -181,11 +181,13 @@ fn without_program(text: &str) -> Result<&str, Failure> {
 fn split_role(text: &str) -> Result<(&str, Option<Role>), Failure> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if let [.., word, role] = words.as_slice() {
-        if word.eq_ignore_ascii_case("as") {
+        let start = text.len() - role.len();
+        let in_password = text[..start].matches('"').count() % 2 == 1;
+        if word.eq_ignore_ascii_case("as") && !in_password {
             let known = Role::named(role).ok_or_else(|| {
                 usage("the connect string ends in \"as\" and a privilege that is not known")
             })?;
-            let logon = text[..text.len() - role.len()].trim_end();
+            let logon = text[..start].trim_end();
             return Ok((logon[..logon.len() - word.len()].trim_end(), Some(known)));
         }
     }

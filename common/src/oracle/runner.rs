@@ -81,7 +81,7 @@ pub(crate) fn shell_failure(runner: &Runner, message: &str) -> Failure {
 }
 
 /// One word for `sh`.
-pub fn sh_quote(text: &str) -> String {
+fn sh_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

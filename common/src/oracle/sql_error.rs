@@ -39,7 +39,7 @@ pub struct SqlError {
     pub target: String,
     /// Whether a statement that changes something had been begun.
     pub begun: bool,
-    pub failure: Failure,
+    pub failure: Box<Failure>,
 }
 
 impl SqlError {
@@ -81,7 +81,7 @@ impl SqlError {
         if let Some(hint) = hint {
             failure = failure.hint(hint);
         }
-        Self { kind, step, codes, text, target, begun, failure }
+        Self { kind, step, codes, text, target, begun, failure: Box::new(failure) }
     }
 
     pub(crate) fn not_started(target: String, failure: Failure) -> Self {
@@ -92,7 +92,7 @@ impl SqlError {
             text: failure.message.clone(),
             target,
             begun: false,
-            failure,
+            failure: Box::new(failure),
         }
     }
 
@@ -124,6 +124,6 @@ impl fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.failure)
+        Some(self.failure.as_ref())
     }
 }
