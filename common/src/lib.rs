@@ -9,6 +9,7 @@ pub mod logfile;
 pub mod oracle;
 pub mod process;
 pub mod record;
+pub mod remote;
 pub mod secret;
 pub mod settings;
 pub mod signals;
