@@ -56,6 +56,7 @@ impl Payload for RunBegin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunEnd {
+    /// How the run ended, as a word.
     pub status: RunStatus,
     /// The exit status of the tool.
     pub exit: i64,
@@ -156,7 +157,9 @@ optional_record! {
         ;
         /// File name without directory.
         name: String,
+        /// Redo thread.
         thread: u64,
+        /// Log sequence number.
         sequence: u64,
         /// V$DATABASE_INCARNATION.RESETLOGS_ID, the %r of LOG_ARCHIVE_FORMAT.
         resetlogs_id: u64,
@@ -166,9 +169,11 @@ optional_record! {
         next_change: u64,
         /// Size in bytes.
         bytes: u64,
+        /// What became of it.
         status: LogStatus,
         /// Where it is at the destination.
         dest: String,
+        /// SHA-256 of the content.
         sha256: String,
         /// From the first attempt to the receipt.
         seconds: f64,
@@ -210,13 +215,17 @@ pub enum Where {
 record! {
     /// Sequences that are missing between logs that are there.
     Gap {
+        /// Redo thread.
         thread: u64,
+        /// V$DATABASE_INCARNATION.RESETLOGS_ID of the missing logs.
         resetlogs_id: u64,
         /// First missing sequence.
         from: u64,
         /// Last missing sequence.
         to: u64,
+        /// The side on which they are missing.
         r#where: Where,
+        /// Why they are missing, as far as it is known.
         reason: String,
         /// The command that heals it.
         hint: String,
@@ -238,6 +247,7 @@ impl Payload for Gap {
 record! {
     /// How far one thread has come.
     ThreadState {
+        /// Redo thread.
         thread: u64,
         /// Last sequence that the standby has applied; absent when unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -303,6 +313,7 @@ optional_record! {
     Tablespace {
         /// Name as in the dictionary.
         name: String,
+        /// What became of it.
         status: CopyStatus,
         ;
         /// Container, in a CDB.
@@ -317,6 +328,7 @@ optional_record! {
         files: u64,
         /// Their sizes.
         bytes: u64,
+        /// Why it was skipped or failed.
         reason: String,
     }
 }
@@ -342,15 +354,22 @@ optional_record! {
     Datafile {
         /// V$DATAFILE.FILE#.
         file: u64,
+        /// Name of its tablespace.
         tablespace: String,
+        /// Where it is on this host.
         path: String,
+        /// What became of it.
         status: CopyStatus,
         ;
+        /// Where the copy is.
         dest: String,
+        /// Size in bytes.
         bytes: u64,
         /// Checkpoint SCN in the header of the copy.
         checkpoint_scn: u64,
+        /// How long the copy took.
         seconds: f64,
+        /// Why it was skipped or failed.
         reason: String,
     }
 }
@@ -368,8 +387,11 @@ impl Payload for Datafile {
 record! {
     /// The redo of one thread that a copy needs.
     ThreadWindow {
+        /// Redo thread.
         thread: u64,
+        /// The log that holds `begin_scn`.
         first_sequence: u64,
+        /// The log that holds the end of the backup.
         last_sequence: u64,
     }
 }
@@ -381,7 +403,9 @@ record! {
         begin_scn: u64,
         /// SCN after the last END BACKUP; recovery must reach it.
         end_scn: u64,
+        /// V$DATABASE_INCARNATION.RESETLOGS_ID of the redo.
         resetlogs_id: u64,
+        /// The logs of each redo thread.
         threads: Vec<ThreadWindow>,
     }
 }
@@ -404,15 +428,20 @@ optional_record! {
     Planned {
         /// The deed: ship, resume, copy, end_backup, …
         action: String,
+        /// Why it would be done.
         reason: String,
         ;
         /// The thing it would be done to.
         path: String,
         /// Where it would end up.
         dest: String,
+        /// Size in bytes.
         bytes: u64,
+        /// Name of the tablespace.
         tablespace: String,
+        /// Redo thread.
         thread: u64,
+        /// Log sequence number.
         sequence: u64,
     }
 }
@@ -441,7 +470,9 @@ pub enum Level {
 optional_record! {
     /// Something that a person or mailreport should see.
     Log {
+        /// How serious it is.
         level: Level,
+        /// What a person should know.
         message: String,
         ;
         /// ORA-…, RMAN-…, rsync 30, …
@@ -484,7 +515,14 @@ macro_rules! payload_types {
                 #[serde(flatten)]
                 payload: P,
             }
-            vec![$((<$name as Payload>::TYPE, schemars::schema_for!(Whole<$name>))),*]
+            vec![$({
+                let mut whole = schemars::schema_for!(Whole<$name>);
+                // Flattening keeps the description of the envelope; the record's own says more.
+                if let Some(about) = schemars::schema_for!($name).get("description") {
+                    whole.insert("description".to_owned(), about.clone());
+                }
+                (<$name as Payload>::TYPE, whole)
+            }),*]
         }
     };
 }
