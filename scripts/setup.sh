@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Installs what building, testing and demonstrating orapipe needs and this machine lacks.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: scripts/setup.sh [--check]
+
+Installs the programs that are missing, with apt-get (Debian, Ubuntu) or dnf/yum (Oracle Linux, RHEL).
+Programs that are there are left alone. Needs root or sudo only when something is missing.
+
+  --check   only say what is missing; exit 1 if anything is
+TEXT
+}
+
+check_only=no
+case "${1:-}" in
+    '') ;;
+    --check) check_only=yes ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 64 ;;
+esac
+
+PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
+minimum=1.85
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: error: %s\n' "$1" >&2; shift; for hint in "$@"; do printf 'setup: hint: %s\n' "$hint" >&2; done; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# program, Debian's package, Oracle Linux's package
+programs='
+rsync       rsync           rsync
+ssh         openssh-client  openssh-clients
+ssh-keygen  openssh-client  openssh
+sshd        openssh-server  openssh-server
+tmux        tmux            tmux
+cc          gcc             gcc
+ip          iproute2        iproute
+flock       util-linux      util-linux
+unshare     util-linux      util-linux
+setsid      util-linux      util-linux
+awk         mawk            gawk
+shellcheck  shellcheck      ShellCheck
+'
+
+manager=none
+if have apt-get; then manager=apt; elif have dnf; then manager=dnf; elif have yum; then manager=yum; fi
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        fail "installing needs root, and there is no sudo here" "as root: $*"
+    fi
+}
+
+install_packages() {
+    case "$manager" in
+        apt)
+            as_root apt-get update -q
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+            ;;
+        dnf | yum)
+            # ShellCheck lives in EPEL.
+            if [[ " $* " == *" ShellCheck "* ]]; then
+                # shellcheck disable=SC1091 # the file is the machine's own
+                release=$(. /etc/os-release && printf '%s' "${VERSION_ID%%.*}")
+                as_root "$manager" install -y "oracle-epel-release-el$release" || as_root "$manager" install -y epel-release
+            fi
+            as_root "$manager" install -y "$@"
+            ;;
+        none) fail "neither apt-get nor dnf nor yum is here" "install by hand: $*" ;;
+    esac
+}
+
+missing=()
+packages=()
+while read -r program apt rpm; do
+    [ -n "$program" ] || continue
+    have "$program" && continue
+    missing+=("$program")
+    if [ "$manager" = apt ]; then package=$apt; else package=$rpm; fi
+    [[ " ${packages[*]-} " == *" $package "* ]] || packages+=("$package")
+done <<<"$programs"
+# gcc alone finds no C library headers on Debian.
+if [ "$manager" = apt ] && [[ " ${packages[*]-} " == *" gcc "* ]]; then packages+=(libc6-dev); fi
+
+rust_problem() {
+    if ! have cargo; then
+        echo "cargo is not installed"
+        return
+    fi
+    local version
+    version=$(cargo --version 2>/dev/null | awk '{print $2}') || version=
+    if [ -z "$version" ]; then
+        echo "cargo does not run"
+    elif [ "$(printf '%s\n%s\n' "$minimum" "$version" | sort -V | head -n 1)" != "$minimum" ]; then
+        echo "cargo is $version, needed is $minimum or later"
+    elif ! cargo fmt --version >/dev/null 2>&1; then
+        echo "rustfmt is not installed"
+    elif ! cargo clippy --version >/dev/null 2>&1; then
+        echo "clippy is not installed"
+    fi
+}
+rust=$(rust_problem)
+
+if [ "$check_only" = yes ]; then
+    [ ${#missing[@]} -eq 0 ] || say "missing programs: ${missing[*]} (packages: ${packages[*]})"
+    [ -z "$rust" ] || say "$rust"
+    if [ ${#missing[@]} -eq 0 ] && [ -z "$rust" ]; then
+        say "nothing is missing"
+        exit 0
+    fi
+    exit 1
+fi
+
+if [ ${#packages[@]} -gt 0 ]; then
+    say "installing ${packages[*]} (missing: ${missing[*]})"
+    if [[ " ${packages[*]} " == *" openssh-server "* ]]; then
+        say "the openssh-server package may start an sshd on port 22; the tests and the demo start their own and do not use it"
+    fi
+    install_packages "${packages[@]}"
+    for program in "${missing[@]}"; do
+        have "$program" || fail "$program is still missing after installing ${packages[*]}"
+    done
+fi
+
+if [ -n "$rust" ]; then
+    say "$rust"
+    if have rustup; then
+        rustup toolchain install stable --profile minimal --component rustfmt --component clippy
+        rustup default stable
+    elif [ "$manager" = apt ] && apt-cache show rustup >/dev/null 2>&1; then
+        install_packages rustup
+        rustup toolchain install stable --profile minimal --component rustfmt --component clippy
+        rustup default stable
+    elif [ "$manager" = dnf ] || [ "$manager" = yum ]; then
+        install_packages cargo rustfmt clippy
+    fi
+    rust=$(rust_problem)
+    [ -z "$rust" ] || fail "$rust" \
+        "this system's packages have no Rust $minimum; install it from https://rustup.rs or your internal mirror, with rustfmt and clippy" \
+        "then run scripts/setup.sh again"
+fi
+say "ready: $(cargo --version), $(rsync --version | head -n 1), $(ssh -V 2>&1)"

@@ -1,0 +1,90 @@
+//! What the command line of each tool gives: man page, completions, the options in its README.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{ensure, Context, Result};
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+
+// The tools are programs, not libraries; their command lines depend only on `common` and clap.
+#[path = "../../../../arch-ship/src/cli.rs"]
+#[allow(dead_code)]
+mod arch_ship;
+#[path = "../../../../ts-hotbackup/src/cli.rs"]
+#[allow(dead_code)]
+mod ts_hotbackup;
+
+const BEGIN: &str = "<!-- options: made by `cargo run -p rig --bin docs` -->\n```text\n";
+const END: &str = "```\n<!-- end of options -->\n";
+/// What clap wraps to when nobody looks; the README shows that.
+const WIDTH: usize = 100;
+
+fn commands() -> Vec<Command> {
+    let commands = [arch_ship::Cli::command(), ts_hotbackup::Cli::command()];
+    commands.into_iter().map(|c| c.term_width(WIDTH)).collect()
+}
+
+/// Takes the tools' settings out of our own environment: help shows their present values, and a document must not
+/// depend on who makes it. To be called before any thread is started.
+pub fn forget_settings() {
+    for command in commands() {
+        for name in command.get_arguments().filter_map(clap::Arg::get_env) {
+            std::env::remove_var(name);
+        }
+    }
+}
+
+/// The `--help` of a tool as its README shows it, or `None` when there is no such tool.
+pub fn help(tool: &str) -> Option<String> {
+    let command = commands().into_iter().find(|c| c.get_name() == tool)?;
+    Some(long_help(command))
+}
+
+fn long_help(mut command: Command) -> String {
+    let text = command.render_long_help().to_string();
+    let lines: Vec<_> = text.trim_end().lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+pub(super) fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
+    let mut files = BTreeMap::new();
+    for command in commands() {
+        let name = command.get_name().to_owned();
+        files.insert(PathBuf::from(format!("docs/man/{name}.1")), man(command.clone())?);
+        for (shell, file) in
+            [(Shell::Bash, format!("{name}.bash")), (Shell::Zsh, format!("_{name}")), (Shell::Fish, format!("{name}.fish"))]
+        {
+            let mut bytes = Vec::new();
+            clap_complete::generate(shell, &mut command.clone(), name.clone(), &mut bytes);
+            let text = String::from_utf8(bytes).context("completions are not UTF-8")?;
+            files.insert(PathBuf::from("docs/completions").join(file), text);
+        }
+        let readme = PathBuf::from(&name).join("README.md");
+        let old = std::fs::read_to_string(root.join(&readme))
+            .with_context(|| format!("read {}", readme.display()))?;
+        let new = with_options(&old, &long_help(command)).with_context(|| readme.display().to_string())?;
+        files.insert(readme, new);
+    }
+    Ok(files)
+}
+
+fn man(command: Command) -> Result<String> {
+    let version = command.get_version().unwrap_or_default().to_owned();
+    let source = OsString::from(format!("orapipe {version}"));
+    let mut bytes = Vec::new();
+    clap_mangen::Man::new(command)
+        .source(source.to_string_lossy())
+        .manual("orapipe")
+        .render(&mut bytes)
+        .context("make a man page")?;
+    String::from_utf8(bytes).context("a man page is not UTF-8")
+}
+
+fn with_options(readme: &str, options: &str) -> Result<String> {
+    let (head, rest) = readme.split_once(BEGIN).context("the line that begins the options is missing")?;
+    let (_, tail) = rest.split_once(END).context("the line that ends the options is missing")?;
+    ensure!(!tail.contains(BEGIN), "the options are there twice");
+    Ok(format!("{head}{BEGIN}{options}\n{END}{tail}"))
+}
