@@ -202,3 +202,6 @@ pub fn read_header(path: &Path) -> anyhow::Result<Header> {
     }
     Err(reason).with_context(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -273,3 +273,6 @@ impl Blocks {
         self.problem.clone().unwrap_or(Verdict::Complete)
     }
 }
+
+#[cfg(test)]
+mod tests;

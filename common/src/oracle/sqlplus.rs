@@ -262,3 +262,6 @@ fn private_cwd() -> anyhow::Result<tempfile::TempDir> {
     use anyhow::Context;
     tempfile::Builder::new().prefix("orapipe-sql-").tempdir().context("make a directory for sqlplus")
 }
+
+#[cfg(test)]
+mod tests;
