@@ -1,8 +1,7 @@
 //! `--explain CODE`: what an exit status or a message code means, where it comes from and what to do.
 
 mod messages;
-
-use messages::MESSAGES;
+mod statuses;
 
 /// What a code says about trying again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +28,20 @@ pub struct Entry {
     pub cure: &'static str,
 }
 
+const fn entry(
+    code: &'static str,
+    nature: Nature,
+    meaning: &'static str,
+    cause: &'static str,
+    cure: &'static str,
+) -> Entry {
+    Entry { code, nature, meaning, cause, cure }
+}
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    statuses::STATUSES.iter().chain(messages::MESSAGES)
+}
+
 /// Meaning, cause and cure of `code`, as lines of text.
 pub fn explain(code: &str) -> String {
     let Some(wanted) = Code::parse(code) else {
@@ -52,7 +65,7 @@ const FORMS: &str =
 /// The entry of a code in any of its spellings; `None` when the table has none.
 pub fn exact(code: &str) -> Option<&'static Entry> {
     let name = Code::parse(code)?.to_string();
-    MESSAGES.iter().find(|e| e.code == name)
+    entries().find(|e| e.code == name)
 }
 
 /// What a code says about trying again; one that is not in the table counts as permanent.
@@ -117,7 +130,7 @@ impl Code {
     /// The entry of the same family with the closest number, if it is close enough to be of the same kind.
     fn nearest(&self) -> Option<&'static Entry> {
         let distance = |e: &&Entry| Self::parse(e.code).map_or(u32::MAX, |c| c.number.abs_diff(self.number));
-        let family = MESSAGES.iter().filter(|e| Self::parse(e.code).is_some_and(|c| c.family == self.family));
+        let family = entries().filter(|e| Self::parse(e.code).is_some_and(|c| c.family == self.family));
         family.min_by_key(distance).filter(|e| distance(e) <= 5)
     }
 
@@ -208,9 +221,10 @@ mod tests {
 
     #[test]
     fn every_entry_is_spelt_normally_once_and_says_something() {
-        for (i, entry) in MESSAGES.iter().enumerate() {
+        let mut seen = std::collections::HashSet::new();
+        for entry in entries() {
             assert_eq!(Code::parse(entry.code).unwrap().to_string(), entry.code);
-            assert!(MESSAGES[i + 1..].iter().all(|e| e.code != entry.code), "{} twice", entry.code);
+            assert!(seen.insert(entry.code), "{} twice", entry.code);
             for text in [entry.meaning, entry.cause, entry.cure] {
                 assert!(
                     text.len() > 3 && !text.ends_with('.') && text.trim() == text,

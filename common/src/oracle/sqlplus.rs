@@ -16,7 +16,8 @@ use crate::process::{Cmd, Done, Ended};
 use crate::secret::redact;
 
 /// The settings of FACTS 1.3. They come after CONNECT because glogin.sql runs then and may have changed any of them.
-/// SERVEROUTPUT is off: its package is not there while a standby is only mounted.
+/// SERVEROUTPUT is off: its package is not there while a standby is only mounted. The first two lines differ: should
+/// CONNECT ask for a new password (ORA-28001), it takes them for that and for its repetition, and refuses.
 const SETTINGS: &str = "\
 SET TERMOUT ON ECHO OFF VERIFY OFF
 SET SQLPROMPT ''

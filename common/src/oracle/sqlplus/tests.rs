@@ -167,6 +167,12 @@ fn the_call_has_the_right_arguments_environment_and_order() {
     ]
     .map(at);
     assert!(order.windows(2).all(|w| w[0] < w[1]), "{stdin}");
+    let connect = stdin.lines().position(|l| l.starts_with("CONNECT")).unwrap();
+    let after: Vec<&str> = stdin.lines().skip(connect + 1).take(2).collect();
+    assert_ne!(after[0], after[1], "an expired password would be changed to this");
+    let marks = Marks::new();
+    let removed = fake.session().command(&altering(), &marks).unwrap().env_remove;
+    assert_eq!(removed, ["ORACLE_PATH", "SQLPATH", "TWO_TASK"]);
     assert_eq!(stdin.matches("SET DEFINE OFF").count(), 2, "glogin may have switched it on again");
 }
 
