@@ -1,6 +1,14 @@
 //! A simulated Oracle database: honest enough that a backup which would not recover on Oracle does not recover here.
 
+pub mod apply;
+pub mod block;
+pub mod controlfile;
+pub mod datafile;
 pub mod engine;
 pub mod faults;
 pub mod instance;
+pub mod oratime;
+pub mod record;
+pub mod redolog;
 pub mod truth;
+pub mod sql;
