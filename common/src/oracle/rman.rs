@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context};
 
-use super::runner::{remote_sh, shell_failure, RemoteHome, Runner};
+use super::runner::{remote_sh, shell_failure, RemoteCall, RemoteHome, Runner, PATIENCE};
 use super::script::Marks;
 use crate::process::Done;
 
@@ -62,7 +62,7 @@ impl Rman {
                 cmd
             }
             Runner::Remote { shell, home } => {
-                let sh = remote_rman(home, &marks.shell());
+                let sh = remote_rman(home, self.limit, &marks.shell());
                 shell.command(&sh, commands.as_bytes().to_vec(), self.limit)
             }
         };
@@ -90,7 +90,13 @@ fn arguments(file: &str) -> [String; 4] {
 }
 
 /// The command file comes over standard input and is written into the script's own directory there.
-fn remote_rman(home: &RemoteHome, mark: &str) -> String {
-    let sh = remote_sh(home, "rman", &arguments("commands.rman"), true, mark);
-    sh.replace("\n\"$run\" ", "\ncat > commands.rman || exit 2\n\"$run\" ")
+fn remote_rman(home: &RemoteHome, limit: Duration, mark: &str) -> String {
+    let call = RemoteCall {
+        program: "rman",
+        args: &arguments("commands.rman"),
+        os_auth: true,
+        before: "cat > commands.rman || exit 2",
+        stop_after: limit + PATIENCE,
+    };
+    remote_sh(home, &call, mark)
 }

@@ -66,12 +66,29 @@ impl Runner {
                 Ok(cmd)
             }
             Self::Remote { shell, home } => {
-                let sh = remote_sh(home, program, args, os_auth, &marks.shell());
+                let call = RemoteCall { program, args, os_auth, before: "", stop_after: limit + PATIENCE };
+                let sh = remote_sh(home, &call, &marks.shell());
                 Ok(shell.command(&sh, stdin, limit))
             }
         }
     }
 }
+
+/// What is to be run in the other host's installation.
+pub(crate) struct RemoteCall<'a> {
+    pub program: &'a str,
+    pub args: &'a [String],
+    /// TWO_TASK must not lead `/` to another database.
+    pub os_auth: bool,
+    /// A line of shell in the empty directory, before the program.
+    pub before: &'a str,
+    /// The program is stopped there after so long (where there is `timeout`): when our connection is cut, nobody here
+    /// can stop it any more.
+    pub stop_after: Duration,
+}
+
+/// How much longer than here the limit is there, so that the local one speaks first.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The failure that the other host's shell announced behind its mark.
 pub(crate) fn shell_failure(runner: &Runner, message: &str) -> Failure {
@@ -88,13 +105,7 @@ fn sh_quote(text: &str) -> String {
 /// The POSIX script that finds the installation there and runs `program` in an empty directory of its own.
 ///
 /// The profile gets no standard input, because that is ours, and its output goes nowhere.
-pub(crate) fn remote_sh(
-    home: &RemoteHome,
-    program: &str,
-    args: &[String],
-    os_auth: bool,
-    mark: &str,
-) -> String {
+pub(crate) fn remote_sh(home: &RemoteHome, call: &RemoteCall<'_>, mark: &str) -> String {
     let mut sh = String::new();
     if let Some(profile) = &home.profile {
         let path = match profile.strip_prefix("~/") {
@@ -116,16 +127,22 @@ pub(crate) fn remote_sh(
         (None, Some(_), None) => sh.push_str("ORACLE_HOME=\n"),
         (None, _, _) => {}
     }
-    sh.push_str(&format!("mark={}\nprogram={}\n", sh_quote(mark), sh_quote(program)));
+    sh.push_str(&format!("mark={}\nprogram={}\n", sh_quote(mark), sh_quote(call.program)));
     sh.push_str(FIND);
     for (name, value) in NLS {
         sh.push_str(&format!("{name}={}; export {name}\n", sh_quote(value)));
     }
-    if os_auth {
+    if call.os_auth {
         sh.push_str("unset TWO_TASK\n");
     }
     sh.push_str(RUN);
-    for arg in args {
+    let seconds = call.stop_after.as_secs().max(1);
+    sh.push_str(&format!(
+        "set --\nif timeout --foreground 9 true 2>/dev/null; then set -- timeout --foreground -k 9 {seconds}; fi\n\
+         {}\n\"$@\" \"$run\"",
+        call.before
+    ));
+    for arg in call.args {
         sh.push(' ');
         sh.push_str(&sh_quote(arg));
     }
@@ -187,4 +204,4 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/orapipe.XXXXXX") || fail "no temporary director
 trap 'cd "$old"; rm -rf "$dir"' 0
 trap 'exit 143' 1 2 13 15
 cd "$dir" || exit 2
-"$run""#;
+"#;
