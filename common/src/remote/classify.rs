@@ -145,7 +145,7 @@ const WORDS: &[Words] = &[
     Words {
         any: &["rsync: command not found", "rsync: not found", "rsync: Command not found",
             "rsync: No such file or directory", "rsync: inaccessible or not found", "Unknown command: rsync",
-            "command not found: rsync"],
+            "command not found: rsync", "run command 'rsync'", "run command \u{2018}rsync\u{2019}", "run command `rsync'"],
         class: Class::Final,
         hint: "install rsync on {host}, or put it into the PATH of a non-interactive login",
     },
@@ -251,6 +251,7 @@ mod tests {
                 Class::Final,
             ),
             (127, "sh: 1: rsync: not found", Class::Final),
+            (12, "timeout: failed to run command 'rsync': No such file or directory", Class::Final),
             (2, "protocol version mismatch -- is your shell clean?", Class::Final),
             (255, "ssh: connect to host dr1 port 22: Connection refused", Class::Retry),
             (255, "kex_exchange_identification: Connection closed by remote host", Class::Retry),

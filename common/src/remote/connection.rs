@@ -23,6 +23,8 @@ pub const MAX_MASTERS: usize = 10;
 /// `sun_path` is 104 or 108 bytes, and ssh binds a name that is 17 bytes longer before it renames.
 const LONGEST_SOCKET: usize = 104 - 18;
 const PREFIX: &str = "orapipe-ssh-";
+/// What ssh says when nobody listens on the control socket.
+const MASTER_GONE: &str = "Control socket connect(";
 
 /// Time limits of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +140,10 @@ impl Connection {
         let mut best = Duration::MAX;
         for _ in 0..3 {
             let started = Instant::now();
-            self.checked(&self.session("exit 0", Vec::new(), self.limits.connect)?)?;
+            match self.finish("exit 0", &[], self.limits.connect, &mut Vec::new())? {
+                (Ended::Exited(0), _) => {}
+                (ended, stderr) => return Err(self.failed(ended, &stderr)),
+            }
             best = best.min(started.elapsed());
         }
         // A session is two round trips: open and exec go out together, exit status and close come back; sshd forks
@@ -166,12 +171,9 @@ impl Connection {
             return Err(TransferError::new(Class::Final, "an argument contains a NUL byte"));
         }
         let marks = Marks::new();
-        let mut cmd = self.session(&script.wire(&marks), script.stdin.clone(), script.limit)?;
-        cmd.interruptible = !self.is_finishing();
+        let wire = script.wire(&marks);
         let mut stdout = Vec::new();
-        let mut stderr = Vec::new();
-        let done = collect(&cmd, &mut stdout, &mut stderr)?;
-        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        let (done, stderr) = self.finish(&wire, &script.stdin, script.limit, &mut stdout)?;
         if let Some((out, status)) = marks.cut(&stdout) {
             return Ok((out.to_vec(), status, stderr));
         }
@@ -212,7 +214,7 @@ impl Connection {
         // ProxyCommand ends it. No configuration file: it belongs to the master.
         let fixed = ["-F", "/dev/null", "-T", "-x", "-o", "ControlMaster=no", "-o", "BatchMode=yes"];
         args.extend(fixed.iter().map(OsString::from));
-        args.extend(["-o", "ProxyCommand=exit 255"].iter().map(OsString::from));
+        args.extend(["-o", "ProxyCommand=false"].iter().map(OsString::from));
         args.extend(self.target.session_options().iter().map(OsString::from));
         if let Some(user) = &self.target.user {
             args.extend(["-l".into(), user.into()]);
@@ -346,11 +348,27 @@ impl Connection {
         }
     }
 
-    fn checked(&self, cmd: &Cmd) -> Result<(), TransferError> {
-        let mut stderr = Vec::new();
-        match collect(cmd, &mut Vec::new(), &mut stderr)? {
-            Ended::Exited(0) => Ok(()),
-            ended => Err(self.failed(ended, &String::from_utf8_lossy(&stderr))),
+    /// Runs a session to its end. One that found its master gone has started nothing, so it is run once more.
+    fn finish(
+        &self,
+        wire: &str,
+        stdin: &[u8],
+        limit: Duration,
+        stdout: &mut Vec<u8>,
+    ) -> Result<(Ended, String), TransferError> {
+        let mut again = true;
+        loop {
+            let mut cmd = self.session(wire, stdin.to_vec(), limit)?;
+            cmd.interruptible = !self.is_finishing();
+            stdout.clear();
+            let (ended, stderr) = collect(&cmd, stdout)?;
+            let started_nothing =
+                ended == Ended::Exited(255) && stdout.is_empty() && stderr.contains(MASTER_GONE);
+            if !(again && started_nothing) {
+                return Ok((ended, stderr));
+            }
+            again = false;
+            self.close();
         }
     }
 
@@ -383,22 +401,23 @@ impl Connection {
 
 /// The connections of all workers to one target: at most [`MAX_MASTERS`].
 #[derive(Debug)]
-pub struct Connections(Vec<Connection>);
+pub struct Connections(Vec<Arc<Connection>>);
 
 impl Connections {
     /// Opens nothing yet.
     pub fn new(target: &Target, limits: Limits, workers: usize) -> Self {
         let ciphers = Arc::default();
         let many = workers.clamp(1, MAX_MASTERS);
-        Self((0..many).map(|_| Connection::with_ciphers(target, limits, Arc::clone(&ciphers))).collect())
+        let one = |_| Arc::new(Connection::with_ciphers(target, limits, Arc::clone(&ciphers)));
+        Self((0..many).map(one).collect())
     }
 
     /// The connection of worker `n`; workers beyond the last share.
-    pub fn of(&self, n: usize) -> &Connection {
+    pub fn of(&self, n: usize) -> &Arc<Connection> {
         &self.0[n % self.0.len()]
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Connection>> {
         self.0.iter()
     }
 
@@ -412,11 +431,10 @@ impl Connections {
 }
 
 /// Runs to the end with both outputs apart: only standard error is evidence.
-fn collect(cmd: &Cmd, stdout: &mut Vec<u8>, stderr: &mut Vec<u8>) -> Result<Ended, TransferError> {
+fn collect(cmd: &Cmd, stdout: &mut Vec<u8>) -> Result<(Ended, String), TransferError> {
     let watched = super::watch::watch(cmd, cmd.limit, &mut |bytes| stdout.extend_from_slice(bytes))
         .map_err(|e| TransferError::new(Class::Final, format!("{e:#}")))?;
-    stderr.extend_from_slice(watched.stderr.as_bytes());
-    Ok(watched.ended)
+    Ok((watched.ended, watched.stderr))
 }
 
 fn gather<R: Read + Send + 'static>(pipe: Option<R>) -> Arc<Mutex<Vec<u8>>> {
@@ -491,5 +509,21 @@ fn sweep(base: &Path) {
 impl Drop for Master {
     fn drop(&mut self) {
         self.running.stop(Duration::ZERO);
+    }
+}
+
+/// Oracle's programs on the standby run over the same connection as the files.
+impl crate::oracle::runner::Shell for Connection {
+    fn command(&self, script_sh: &str, stdin: Vec<u8>, limit: Duration) -> Cmd {
+        Self::command(self, script_sh, stdin, limit).unwrap_or_else(|error| {
+            // The caller wants a command: one that fails with our reason.
+            Cmd::new("sh", limit)
+                .args(["-c", "printf '%s\\n' \"$1\" >&2; exit 255", "sh"])
+                .arg(error.to_string())
+        })
+    }
+
+    fn name(&self) -> String {
+        self.target.label().to_owned()
     }
 }

@@ -119,6 +119,12 @@ case ${d##*/} in .orapipe-?*) ;; *) echo "not a name of ours: $d" >&2; exit 3 ;;
 case $d in /*/*) ;; *) echo "not a name of ours: $d" >&2; exit 3 ;; esac
 [ -L "$d" ] && { echo "a symbolic link: $d" >&2; exit 3; }
 [ -d "$d" ] || exit 0
+# An orphaned receiver would go on filling a file that no longer has a name.
+for p in /proc/[0-9]*; do
+  c=$(readlink "$p/cwd" 2>/dev/null) || continue
+  case $c/ in "$d"/*) ;; *) continue ;; esac
+  read -r n <"$p/comm" 2>/dev/null && [ "$n" = rsync ] && kill -9 "${p#/proc/}" 2>/dev/null
+done
 exec rm -rf -- "$d"
 "#;
 
@@ -194,7 +200,8 @@ impl Connection {
             .collect())
     }
 
-    /// Removes a directory whose own name begins with [`OWN_PREFIX`], with everything in it.
+    /// Removes a directory whose own name begins with [`OWN_PREFIX`], with everything in it, and ends an rsync that an
+    /// earlier, dead connection left working there.
     pub fn remove_tree(&self, dir: &Path) -> Result<(), TransferError> {
         let own = dir.file_name().is_some_and(|n| n.as_bytes().starts_with(OWN_PREFIX.as_bytes()));
         if !own || !is_own(dir) {

@@ -105,11 +105,12 @@ pub fn rsync(
     check(job)?;
     let started = Instant::now();
     let marker = format!("@{}", nonce());
-    let args = arguments(job, conn.rsync_rsh()?.as_deref(), conn.target().host.as_deref(), &marker);
+    let rsh = conn.rsync_rsh()?;
     // The wall limit is for a rsync that talks for ever without moving anything; 1 MB/s is the slowest link we serve.
     let expected: u64 = sources(job).iter().filter_map(|s| std::fs::metadata(s).ok()).map(|m| m.len()).sum();
     let slowest = job.bwlimit.unwrap_or(100_000).clamp(1, 100_000);
     let limit = job.io_timeout.saturating_add(Duration::from_secs(600 + expected / slowest));
+    let args = arguments(job, rsh.as_deref(), conn.target().host.as_deref(), limit, &marker);
     let mut cmd = Cmd::new("rsync", limit).args(args).stdin(list(job));
     cmd.env.push(("LC_ALL".to_owned(), "C".into()));
     // Options from the environment would be ones that nobody checked.
@@ -201,10 +202,20 @@ fn list(job: &RsyncJob) -> Vec<u8> {
 }
 
 /// rsync's arguments. `rsh` is the `-e` of an open connection, `None` for a local target. Pure.
-pub fn arguments(job: &RsyncJob, rsh: Option<&str>, host: Option<&str>, marker: &str) -> Vec<OsString> {
+///
+/// The remote side of a dead connection keeps itself alive by the keep-alives that it can still write, whatever
+/// `--timeout` says (measured with 3.5.0), so timeout(1) ends it after `limit`.
+pub fn arguments(
+    job: &RsyncJob,
+    rsh: Option<&str>,
+    host: Option<&str>,
+    limit: Duration,
+    marker: &str,
+) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
+    // Unbuffered, because rsync notices only then that nobody reads it any more, and ends: after our SIGKILL, say.
     // -s: no remote shell reads the names. -I: size and time prove nothing. -L: a datafile may be a link to its disk.
-    for word in ["-s", "-t", "-p", "-L", "--outbuf=L", "--no-human-readable", "-8", "--info=progress2"] {
+    for word in ["-s", "-t", "-p", "-L", "--outbuf=N", "--no-human-readable", "-8", "--info=progress2"] {
         args.push(word.into());
     }
     // %b makes it print when the file is through, not when it begins.
@@ -235,6 +246,7 @@ pub fn arguments(job: &RsyncJob, rsh: Option<&str>, host: Option<&str>, marker: 
     }
     if let Some(rsh) = rsh {
         args.extend(["-e".into(), rsh.into()]);
+        args.push(format!("--rsync-path=timeout -k 5 {} rsync", limit.as_secs() + 60).into());
     }
     let remote = |path: &OsStr| match host {
         Some(host) if host.contains(':') => join(&format!("[{host}]:"), path),

@@ -1,6 +1,9 @@
 //! Servers, faults and stories that test orapipe from the outside.
 
+pub mod disk;
 pub mod docs;
+pub mod host;
 pub mod licences;
+pub mod proxy;
 pub mod records;
 pub mod tool;
