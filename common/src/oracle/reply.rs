@@ -276,6 +276,8 @@ mod tests {
             Some("####"),
             None,
             Some("18446744073709551616"),
+            Some("+5"),
+            Some(""),
         ]);
         assert_eq!(scns.get::<u64>(0).unwrap(), 8_910_961_765_228);
         for i in 1..7 {

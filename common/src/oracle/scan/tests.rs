@@ -307,6 +307,17 @@ fn each_contradiction_has_its_own_words() {
         "corrupt: block 4 is not a redo block (type 0x06, size code 0x22)"
     );
     assert_eq!(
+        verdict(&|l| l[512 + 4] = 2),
+        "corrupt: block 1 has type 0x01 and number 2 instead of 0x01 and 1"
+    );
+    assert_eq!(verdict(&|l| l[513] = 0x82), "corrupt: block 1 has size code 0x82 and block 0 0x22");
+    assert_eq!(
+        verdict(&|l| l[512 + 20..512 + 24].fill(0)),
+        "incomplete: its header names no release: the log was never written"
+    );
+    assert_eq!(verdict(&|l| l[512 + 156] = 1), "corrupt: its header says that not even the header is in use");
+    assert_eq!(verdict(&|l| l[512 + 192..512 + 200].fill(0)), "corrupt: its next SCN lies before its first");
+    assert_eq!(
         verdict(&|l| l[28] = 0),
         "not an archived log: bytes 28 to 31 are not those of an Oracle file"
     );
