@@ -4,6 +4,7 @@ pub mod app;
 pub mod durable;
 pub mod exit;
 pub mod explain;
+pub mod guardian;
 pub mod lock;
 pub mod logfile;
 pub mod oracle;
