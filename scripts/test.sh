@@ -49,7 +49,7 @@ lint_scripts() {
     local list
     mapfile -t list < <(scripts)
     [ ${#list[@]} -gt 0 ]
-    shellcheck "${list[@]}"
+    shellcheck -x -P SCRIPTDIR "${list[@]}"
 }
 
 run set-up scripts/setup.sh

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Measures our tools beside what they replace, in one run, and prints one table. No part of the tests.
+#   scripts/bench.sh ship|hotbackup|start [--quick|--full] [--check] [--only TEXT] [--dir DIR]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PATH:$HOME/.cargo/bin"
+
+case " $* " in
+    *' -h '* | *' --help '*) ;;
+    *) cargo build --locked -q --release -p arch-ship -p ts-hotbackup ;;
+esac
+cargo build --locked -q -p rig --bin bench
+cargo build --locked -q -p orasim --bins
+exec "${CARGO_TARGET_DIR:-target}/debug/bench" "$@"

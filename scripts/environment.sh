@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: where the programs and the settings are. Decides nothing else.
+
+script_dir=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+
+# The settings: ORAPIPE_ENV_FILE, else the .env beside the scripts, as the originals had it. The tools read the file
+# themselves and the environment wins over it, so nothing is sourced here.
+if [ -z "${ORAPIPE_ENV_FILE:-}" ] && [ -r "$script_dir/.env" ]; then
+    export ORAPIPE_ENV_FILE="$script_dir/.env"
+fi
+
+# The programs: ORAPIPE_BIN, else beside the scripts, else what was built here, else PATH.
+for orapipe_dir in "$script_dir/../target/debug" "$script_dir/../target/release" "$script_dir/../bin" "${ORAPIPE_BIN:-}"; do
+    if [ -n "$orapipe_dir" ] && [ -x "$orapipe_dir/arch-ship" ]; then PATH="$orapipe_dir:$PATH"; fi
+done
+export PATH
+
+# is_set NAME: whether the environment or the settings file gives NAME a value.
+is_set() {
+    [ -z "${!1:-}" ] || return 0
+    [ -r "${ORAPIPE_ENV_FILE:-}" ] || return 1
+    grep -Eq "^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*[^[:space:]#]" "$ORAPIPE_ENV_FILE"
+}
+
+# default_setting NAME VALUE [SECOND_NAME]: sets NAME unless somebody has set it, or its second name, already.
+default_setting() {
+    is_set "$1" || { [ -n "${3:-}" ] && is_set "$3"; } || export "$1=$2"
+}
+
+# setting NAME DEFAULT: the value of a setting that the scripts themselves need.
+setting() {
+    if [ -n "${!1:-}" ]; then
+        printf '%s\n' "${!1}"
+    elif is_set "$1"; then
+        sed -En "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*//p" "$ORAPIPE_ENV_FILE" |
+            tail -n 1 | sed -E "s/\\r\$//; s/^'([^']*)'.*\$/\\1/; t; s/^\"([^\"]*)\".*\$/\\1/; t; s/[[:space:]]+#.*\$//; s/[[:space:]]+\$//"
+    else
+        printf '%s\n' "$2"
+    fi
+}

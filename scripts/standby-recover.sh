@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+# Runs on the standby: mounts it, takes in what was shipped and applies the redo, to an SCN or as far as it goes.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: standby-recover.sh [--until-scn N] [--scripts DIR] [--logs DIR]... [--pfile FILE]
+       standby-recover.sh --status
+
+  --until-scn N   apply everything below SCN N and stop there; without it apply all that has arrived
+  --scripts DIR   where ts-hotbackup put its recovery scripts (DEST_STANDBY_DIR)
+  --logs DIR      where archived logs arrive; may be repeated (DEST_ARCHLOG_DIR, ARCHLOG_DIR)
+  --pfile FILE    parameter file for STARTUP NOMOUNT, when the instance has no spfile
+  --status        say how far the standby is; change nothing
+
+ORACLE_HOME and ORACLE_SID are those of the standby. Safe to run again: what is mounted, renamed or catalogued already is
+left alone, and recovery goes on where it stopped. It never ends backup mode of a copy and never opens the database.
+
+Exit status:
+  0    done: recovered to the SCN, or all that has arrived is applied and the standby is consistent
+  2    failed
+  4    refused: not a standby, open, or already beyond the SCN
+  5    finding: redo is missing or damaged, or the copy needs more redo to be consistent
+  64   wrong usage
+  75   another recovery of this standby runs
+TEXT
+}
+
+say() { printf 'standby-recover: %s\n' "$*"; }
+stop_with() {
+    local status=$1 what=$2
+    shift 2
+    printf 'standby-recover: error: %s\n' "$what" >&2
+    for hint in "$@"; do printf 'standby-recover: hint: %s\n' "$hint" >&2; done
+    exit "$status"
+}
+
+until_scn='' scripts=${DEST_STANDBY_DIR:-} pfile='' status_only=no
+logs=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --until-scn | --scripts | --logs | --pfile)
+            [ $# -ge 2 ] || { usage >&2; exit 64; }
+            case "$1" in
+                --until-scn) until_scn=$2 ;;
+                --scripts) scripts=$2 ;;
+                --logs) logs+=("$2") ;;
+                --pfile) pfile=$2 ;;
+            esac
+            shift 2
+            ;;
+        --status) status_only=yes; shift ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 64 ;;
+    esac
+done
+case "$until_scn" in *[!0-9]*) stop_with 64 "--until-scn takes an SCN in digits, not $until_scn" ;; esac
+if [ ${#logs[@]} -eq 0 ]; then
+    [ -z "${ARCHLOG_DIR:-}" ] || logs+=("$ARCHLOG_DIR")
+    [ -z "${DEST_ARCHLOG_DIR:-}" ] || [ "${DEST_ARCHLOG_DIR:-}" = "${ARCHLOG_DIR:-}" ] || logs+=("$DEST_ARCHLOG_DIR")
+fi
+[ -n "${ORACLE_SID:-}" ] || stop_with 64 "ORACLE_SID is not set"
+[ -n "${ORACLE_HOME:-}" ] || stop_with 64 "ORACLE_HOME is not set"
+sqlplus=$ORACLE_HOME/bin/sqlplus rman=$ORACLE_HOME/bin/rman
+[ -x "$sqlplus" ] || stop_with 64 "$sqlplus is not there"
+# Messages are matched by their codes, numbers and dates must not depend on whose shell this is.
+export NLS_LANG=AMERICAN_AMERICA.AL32UTF8
+unset SQLPATH ORACLE_PATH
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/standby-recover.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# sql TEXT: what SQL*Plus prints, errors included. Its exit status means nothing; the text is looked at.
+sql() {
+    {
+        printf '%s\n' 'set echo off feedback off heading off pagesize 0 linesize 32767 trimout on tab off verify off sqlprompt ""'
+        printf '%s\n' 'connect / as sysdba' "$1" 'exit'
+    } | "$sqlplus" -S /nolog 2>&1
+}
+
+# query SELECT: rows that begin with R|, without that mark. Any error is fatal, for it would look like "no rows".
+query() {
+    local answer
+    answer=$(sql "$1;")
+    if grep -Eq '^(ORA|SP2|TNS)-[0-9]+' <<<"$answer"; then
+        stop_with 2 "ask the standby $ORACLE_SID: $(grep -Em1 '^(ORA|SP2|TNS)-[0-9]+' <<<"$answer")" "the query was: $1"
+    fi
+    sed -n 's/^R|//p' <<<"$answer"
+}
+
+# must WHAT TEXT: runs statements that have to succeed.
+must() {
+    local answer
+    answer=$(sql "$2")
+    if grep -Eq '^(ORA|SP2|TNS)-[0-9]+' <<<"$answer"; then
+        printf '%s\n' "$answer" >&2
+        stop_with 2 "$1: $(grep -Em1 '^(ORA|SP2|TNS)-[0-9]+' <<<"$answer")"
+    fi
+}
+
+instance_state() {
+    local answer
+    # shellcheck disable=SC2016 # a view, not a variable
+    answer=$(sql 'select '\''R|'\''||status from v$instance;')
+    if grep -q '^ORA-01034' <<<"$answer"; then
+        echo DOWN
+    elif grep -q '^R|' <<<"$answer"; then
+        sed -n 's/^R|//p' <<<"$answer"
+    else
+        stop_with 2 "ask the instance $ORACLE_SID for its state: $(grep -Em1 '^(ORA|SP2|TNS)-[0-9]+' <<<"$answer" || echo 'no answer')"
+    fi
+}
+
+# Files that recovery must bring forward: online and read write by the control file.
+recovering="d.status in ('ONLINE','SYSTEM','RECOVER') and d.enabled='READ WRITE'"
+
+# positions: lowest and highest checkpoint SCN, number of fuzzy files, number of files
+positions() {
+    query "select 'R|'||to_char(min(h.checkpoint_change#))||' '||to_char(max(h.checkpoint_change#))||' '||to_char(sum(decode(h.fuzzy,'YES',1,0)))||' '||to_char(count(*)) from v\$datafile_header h, v\$datafile d where h.file#=d.file# and $recovering"
+}
+
+state=$(instance_state)
+if [ "$status_only" = yes ]; then
+    case "$state" in
+        DOWN | STARTED) say "$ORACLE_SID is ${state,,}; nothing can be said before it is mounted"; exit 0 ;;
+    esac
+    read -r low high fuzzy count <<<"$(positions)"
+    say "$ORACLE_SID is ${state,,}: $count files at SCN $low to $high, $fuzzy of them need more redo to be consistent"
+    exit 0
+fi
+
+exec 9>>"${TMPDIR:-/tmp}/standby-recover.$ORACLE_SID.lock"
+flock -n 9 || stop_with 75 "another recovery of $ORACLE_SID runs"
+
+if [ "$state" = DOWN ]; then
+    say "starting $ORACLE_SID"
+    if [ -n "$pfile" ]; then must "start $ORACLE_SID" "startup nomount pfile='$pfile'"; else must "start $ORACLE_SID" "startup nomount"; fi
+    state=STARTED
+fi
+if [ "$state" = STARTED ]; then
+    say "mounting $ORACLE_SID as a standby"
+    must "mount $ORACLE_SID" "alter database mount standby database;"
+    state=MOUNTED
+fi
+[ "$state" = MOUNTED ] || stop_with 4 "$ORACLE_SID is ${state,,}; recovery needs it mounted" "shutdown immediate, then run this again"
+# shellcheck disable=SC2016
+kind=$(query 'select '\''R|'\''||controlfile_type from v$database')
+[ "$kind" = STANDBY ] || stop_with 4 "the control file of $ORACLE_SID is ${kind:-unknown}, not STANDBY" \
+    "this would recover a primary; check ORACLE_SID and the control_files parameter"
+
+#PREPARE#
+
+for dir in ${logs[@]+"${logs[@]}"}; do
+    [ -d "$dir" ] || stop_with 2 "the directory of archived logs $dir is not there"
+    # With the slash: START WITH takes a prefix, and /arch would also take /arch2.
+    printf "catalog start with '%s/' noprompt;\n" "${dir%/}" | "$rman" target / >"$work/catalog" 2>&1 || true
+    if grep -Eq '^RMAN-0?(03009|03002|06171|04[0-9]{3}|12001|00558)' "$work/catalog" && ! grep -q 'no files found' "$work/catalog"; then
+        cat "$work/catalog" >&2
+        stop_with 2 "catalogue the logs in $dir: $(grep -Em1 '^(RMAN|ORA)-[0-9]+: ' "$work/catalog" | grep -v 'ERROR MESSAGE STACK' || true)"
+    fi
+done
+
+read -r low high fuzzy count <<<"$(positions)"
+say "$count files at SCN $low to $high"
+if [ -n "$until_scn" ] && [ "$high" -gt "$until_scn" ]; then
+    stop_with 4 "the standby is at SCN $high already, beyond $until_scn" "redo goes only forward: restore the copy to stop earlier"
+fi
+
+# RECOVER looks for names in the form of log_archive_format; shipped logs keep the names that they had. Links give each
+# catalogued log that is still needed the name that RECOVER asks for.
+mkdir "$work/logs"
+# shellcheck disable=SC2016
+format=$(query 'select '\''R|'\''||value from v$parameter where name='\''log_archive_format'\''')
+query "select 'R|'||to_char(thread#)||'|'||to_char(sequence#)||'|'||to_char(resetlogs_id)||'|'||name from v\$archived_log where name is not null and deleted='NO' and standby_dest='NO' and next_change# > $low and resetlogs_change#=(select resetlogs_change# from v\$database)" >"$work/list"
+while IFS='|' read -r thread sequence resetlogs path; do
+    [ -f "$path" ] || continue
+    name=${format//%t/$thread} name=${name//%s/$sequence} name=${name//%r/$resetlogs}
+    name=${name//%T/$(printf '%04d' "$thread")} name=${name//%S/$(printf '%010d' "$sequence")}
+    ln -sf "$path" "$work/logs/$name"
+done <"$work/list"
+say "$(find "$work/logs" -type l | wc -l) logs to apply"
+
+if [ "$low" = "$until_scn" ] && [ "$high" = "$until_scn" ] && [ "$fuzzy" = 0 ]; then
+    say "recovered to SCN $until_scn already"
+    exit 0
+fi
+
+recover="alter database recover automatic from '$work/logs/' standby database"
+[ -z "$until_scn" ] || recover="$recover until change $until_scn"
+say "recovering ${until_scn:+to SCN $until_scn}"
+sql "$recover;
+alter database recover cancel;" >"$work/recover" 2>&1 || true
+
+read -r low high fuzzy count <<<"$(positions)"
+# shellcheck disable=SC2016
+lost=$(query 'select '\''R|'\''||name from v$datafile where name like '\''%UNNAMED%'\''')
+[ -z "$lost" ] || stop_with 5 "recovery stopped at a datafile that was added at the primary: $(head -n 1 <<<"$lost")" \
+    "alter database create datafile '<that name>' as '<its path here>', then run this again; STANDBY_FILE_MANAGEMENT=AUTO does it alone"
+
+why=$(grep -E '^ORA-[0-9]+' "$work/recover" | grep -Ev '^ORA-(00279|00289|00280|00278|01112|27037|00308)' | head -n 3 || true)
+needed=$(sed -n 's/^ORA-00280: .*thread \([0-9]*\) is in sequence #\([0-9]*\).*/\1 \2/p' "$work/recover" | tail -n 1)
+
+if [ -n "$until_scn" ]; then
+    if [ "$low" = "$until_scn" ] && [ "$high" = "$until_scn" ] && [ "$fuzzy" = 0 ]; then
+        say "recovered to SCN $until_scn: $count files, all consistent"
+        exit 0
+    fi
+    [ -z "$needed" ] || why="it needs thread ${needed% *} sequence ${needed#* }${why:+; $why}"
+    stop_with 5 "the standby is at SCN $low to $high, not at $until_scn: ${why:-see below}" \
+        "$(tail -n 5 "$work/recover" | tr '\n' ' ')" "ship the missing logs (arch-ship --status names them) and run this again"
+fi
+
+if [ -n "$needed" ]; then
+    thread=${needed% *} sequence=${needed#* }
+    later=$(query "select 'R|'||to_char(min(sequence#))||' '||to_char(count(*)) from v\$archived_log where thread#=$thread and sequence#>=$sequence and name is not null and deleted='NO' and standby_dest='NO' and resetlogs_change#=(select resetlogs_change# from v\$database)")
+    if [ "${later##* }" != 0 ]; then
+        stop_with 5 "stopped at thread $thread sequence $sequence although sequence ${later% *} has arrived${why:+: $why}" \
+            "ship sequence $sequence again (arch-ship --verify finds damaged logs) and run this again"
+    fi
+elif [ -n "$why" ]; then
+    cat "$work/recover" >&2
+    stop_with 5 "recovery stopped: $why"
+fi
+if [ "$fuzzy" != 0 ]; then
+    stop_with 5 "$fuzzy of $count files need more redo to be consistent; the standby is at SCN $low to $high" \
+        "${needed:+ship thread ${needed% *} from sequence ${needed#* } on and run this again}"
+fi
+say "applied all that has arrived: $count files at SCN $low, all consistent${needed:+; next is thread ${needed% *} sequence ${needed#* }}"
