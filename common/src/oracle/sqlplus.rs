@@ -16,12 +16,19 @@ use crate::process::{Cmd, Done, Ended};
 use crate::secret::redact;
 
 /// The settings of FACTS 1.3. They come after CONNECT because glogin.sql runs then and may have changed any of them.
+/// What an old release does not know (MARKUP CSV) it refuses before the first query, where that does no harm.
 /// SERVEROUTPUT is off: its package is not there while a standby is only mounted. The first two lines differ: should
 /// CONNECT ask for a new password (ORA-28001), it takes them for that and for its repetition, and refuses.
 const SETTINGS: &str = "\
 SET TERMOUT ON ECHO OFF VERIFY OFF
 SET SQLPROMPT ''
 SET DEFINE OFF
+SET PAUSE OFF
+SET SHOWMODE OFF
+SET SQLCASE MIXED
+SET MARKUP HTML OFF
+SET MARKUP CSV OFF
+SET ERRORLOGGING OFF
 SET PAGESIZE 0
 SET NEWPAGE NONE
 SET HEADING OFF
@@ -33,10 +40,12 @@ SET TRIMOUT ON
 SET TRIMSPOOL ON
 SET TAB OFF
 SET WRAP ON
+SET RECSEP OFF
+SET EMBEDDED OFF
 SET NULL ''
 SET COLSEP ' '
 SET NUMWIDTH 40
-SET NUMFORMAT ''
+SET NUMFORMAT \"\"
 SET TIMING OFF
 SET TIME OFF
 SET AUTOPRINT OFF
