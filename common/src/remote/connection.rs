@@ -12,6 +12,7 @@ use crate::signals;
 
 use super::ciphers;
 use super::classify::{classify, Class, Evidence, TransferError};
+use super::control;
 use super::nonce;
 use super::quote::rsync_rsh_word;
 use super::retry::{dice, RetryPolicy};
@@ -20,9 +21,6 @@ use super::target::Target;
 
 /// sshd's MaxStartups (10:30:100) drops connections at random above this many.
 pub const MAX_MASTERS: usize = 10;
-/// `sun_path` is 104 or 108 bytes, and ssh binds a name that is 17 bytes longer before it renames.
-const LONGEST_SOCKET: usize = 104 - 18;
-const PREFIX: &str = "orapipe-ssh-";
 /// What ssh says when nobody listens on the control socket.
 const MASTER_GONE: &str = "Control socket connect(";
 
@@ -312,7 +310,7 @@ impl Connection {
 
     fn start(&self) -> Result<Master, TransferError> {
         let local = |e: &anyhow::Error| TransferError::new(Class::Final, format!("{e:#}"));
-        let dir = control_dir().map_err(|e| local(&e))?;
+        let dir = control::dir().map_err(|e| local(&e))?;
         let socket = dir.path().join("c");
         let ready = format!("READY-{}", nonce());
         let cmd = Cmd::new("ssh", self.limits.connect).args(self.master_args(&socket, &ready));
@@ -464,46 +462,6 @@ fn contains(kept: &Mutex<Vec<u8>>, needle: &[u8]) -> bool {
 
 fn text(kept: &Mutex<Vec<u8>>) -> String {
     String::from_utf8_lossy(&kept.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-}
-
-/// A private directory with a name short enough for a socket in it.
-fn control_dir() -> anyhow::Result<tempfile::TempDir> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut bases = vec![std::env::temp_dir()];
-    bases.extend(["/tmp", "/var/tmp"].map(PathBuf::from));
-    let mut last = None;
-    for base in bases {
-        let long = base.as_os_str().len() + PREFIX.len() + 24 > LONGEST_SOCKET;
-        // ssh expands % in the path of a control socket.
-        if long || !base.is_absolute() || base.to_string_lossy().contains('%') {
-            continue;
-        }
-        sweep(&base);
-        let made = tempfile::Builder::new()
-            .prefix(&format!("{PREFIX}{}-", std::process::id()))
-            .permissions(std::fs::Permissions::from_mode(0o700))
-            .tempdir_in(&base);
-        match made {
-            Ok(dir) => return Ok(dir),
-            Err(e) => {
-                last = Some(anyhow::Error::from(e).context(format!("make a directory in {}", base.display())))
-            }
-        }
-    }
-    Err(last.unwrap_or_else(|| anyhow::anyhow!("no directory for ssh control sockets: set TMPDIR")))
-}
-
-/// Removes what killed runs left: directories of processes that are gone, and only empty ones.
-fn sweep(base: &Path) {
-    let Ok(entries) = std::fs::read_dir(base) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|n| n.strip_prefix(PREFIX)).and_then(|n| n.split('-').next());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // A master that still lives keeps its socket there, so that this fails; so it does for other users'.
-            let _kept = std::fs::remove_dir(entry.path());
-        }
-    }
 }
 
 impl Drop for Master {

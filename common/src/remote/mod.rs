@@ -11,6 +11,7 @@ pub mod adaptive;
 mod ciphers;
 mod classify;
 mod connection;
+mod control;
 mod files;
 mod hash;
 mod inventory;

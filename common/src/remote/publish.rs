@@ -1,5 +1,6 @@
 //! A verified temporary file gets its final name: synced before, never over a file that nobody looked at.
 
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -106,6 +107,45 @@ for a; do
 done' sh
 "#;
 
+// The same for many files that keep their names: a few processes for all of them. What it does not report as done is
+// left to PUBLISH, which knows why. -ef: the final name leads to this very temporary file.
+const PUBLISH_ALIKE: &str = r#"
+dir=$2 mode=$3
+export dir mode
+xargs -0 -r -n "$1" sh -c '
+n=$#
+for t; do
+  if [ -f "$t" ] && [ ! -L "$t" ]; then set -- "$@" "$t"; fi
+done
+shift "$n"
+[ $# -gt 0 ] || exit 0
+sync -- "$@" 2>/dev/null || exit 0
+stat --printf "T%d:%i\\t%n\\0" -- "$@" 2>/dev/null
+if [ "$mode" = replace ]; then
+  mv -f -t "$dir" -- "$@" 2>/dev/null
+else
+  ln -t "$dir" -- "$@" 2>/dev/null
+fi
+same() {
+  n=$#
+  for t; do
+    if [ "$t" -ef "$dir/${t##*/}" ]; then set -- "$@" "$t"; fi
+  done
+  shift "$n"
+  [ $# -eq 0 ] || rm -f -- "$@"
+}
+same "$@"
+d=${1%/*}/
+n=$#
+for t; do
+  set -- "$@" "$dir/${t##*/}"
+done
+shift "$n"
+sync -- "$dir/" "$d" 2>/dev/null || exit 0
+stat --printf "F%d:%i\\t%n\\t%s %.9Y %i\\0" -- "$@" 2>/dev/null' sh
+exit 0
+"#;
+
 const STAT: &str = r#"
 xargs -0 -r -n "$1" sh -c '
 for f; do
@@ -141,12 +181,73 @@ impl Connection {
             PublishMode::NoClobber => "new",
             PublishMode::Replace => "replace",
         };
-        let script = Script::new(PUBLISH, limit)
-            .arg(per_call(&paths, 2))
-            .arg(word)
-            .list(paths.iter().map(|p| p.as_os_str().as_bytes()));
-        let all = answers(&self.run(&script)?, pairs.len(), self.target().label())?;
-        Ok(all.into_iter().map(|a| a.map_or_else(Published::Failed, |a| outcome(&a))).collect())
+        let mut results: Vec<Option<Published>> = vec![None; pairs.len()];
+        for ((dir, _), group) in alike(pairs) {
+            for (n, stat) in self.publish_alike(pairs, dir, &group, word, limit)? {
+                results[n] = Some(Published::Done(stat));
+            }
+        }
+        let left: Vec<usize> = (0..pairs.len()).filter(|n| results[*n].is_none()).collect();
+        if !left.is_empty() {
+            let paths: Vec<&Path> =
+                left.iter().flat_map(|n| [pairs[*n].0.as_path(), pairs[*n].1.as_path()]).collect();
+            let script = Script::new(PUBLISH, limit)
+                .arg(per_call(&paths, 2))
+                .arg(word)
+                .list(paths.iter().map(|p| p.as_os_str().as_bytes()));
+            let all = answers(&self.run(&script)?, left.len(), self.target().label())?;
+            for (n, answer) in left.into_iter().zip(all) {
+                results[n] = Some(answer.map_or_else(Published::Failed, |a| outcome(&a)));
+            }
+        }
+        Ok(results
+            .into_iter()
+            .map(|r| r.unwrap_or_else(|| Published::Failed("no answer".to_owned())))
+            .collect())
+    }
+
+    fn publish_alike(
+        &self,
+        pairs: &[(PathBuf, PathBuf)],
+        dir: &Path,
+        group: &[usize],
+        mode: &str,
+        limit: Duration,
+    ) -> Result<Vec<(usize, Stat)>, TransferError> {
+        let tmp: Vec<&Path> = group.iter().map(|n| pairs[*n].0.as_path()).collect();
+        let script = Script::new(PUBLISH_ALIKE, limit)
+            .arg(per_call(&tmp, 1))
+            .arg(dir.as_os_str().as_bytes())
+            .arg(mode)
+            .list(tmp.iter().map(|p| p.as_os_str().as_bytes()));
+        let out = self.run(&script)?;
+        let mut before: HashMap<&[u8], &[u8]> = HashMap::new();
+        let mut after: HashMap<&[u8], (&[u8], Stat)> = HashMap::new();
+        for record in out.split(|b| *b == 0) {
+            let Some((kind, rest)) = record.split_first() else { continue };
+            let Some((identity, rest)) = split_at_byte(rest, b'\t') else { continue };
+            match kind {
+                b'T' => {
+                    before.insert(rest, identity);
+                }
+                b'F' => {
+                    let Some(tab) = rest.iter().rposition(|b| *b == b'\t') else { continue };
+                    if let Some(stat) = parse_stat(&rest[tab + 1..]) {
+                        after.insert(&rest[..tab], (identity, stat));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(group
+            .iter()
+            .filter_map(|n| {
+                let (tmp, last) = &pairs[*n];
+                let last = [dir.as_os_str().as_bytes(), b"/", last.file_name()?.as_bytes()].concat();
+                let (identity, stat) = after.get(last.as_slice())?;
+                (before.get(tmp.as_os_str().as_bytes()) == Some(identity)).then_some((*n, *stat))
+            })
+            .collect())
     }
 
     /// Size, time and inode of each file (links followed); `None` when there is none.
@@ -165,6 +266,25 @@ impl Connection {
             })
             .collect())
     }
+}
+
+/// Pairs that keep their base name, by their two directories.
+fn alike(pairs: &[(PathBuf, PathBuf)]) -> BTreeMap<(&Path, &Path), Vec<usize>> {
+    let mut groups: BTreeMap<(&Path, &Path), Vec<usize>> = BTreeMap::new();
+    for (n, (tmp, last)) in pairs.iter().enumerate() {
+        if let (true, Some(to), Some(from)) =
+            (tmp.file_name() == last.file_name(), last.parent(), tmp.parent())
+        {
+            groups.entry((to, from)).or_default().push(n);
+        }
+    }
+    groups.retain(|_, group| group.len() > 1);
+    groups
+}
+
+fn split_at_byte(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let n = bytes.iter().position(|b| *b == at)?;
+    Some((&bytes[..n], &bytes[n + 1..]))
 }
 
 fn outcome(answer: &[u8]) -> Published {
@@ -248,6 +368,42 @@ mod tests {
         assert!(matches!(&got[1], Published::Failed(why) if why.contains("directory")), "{got:?}");
         assert_eq!(std::fs::read(dir.at("users01.dbf")).unwrap(), b"newer");
         assert_eq!(std::fs::read_dir(dir.at("dir")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn many_files_that_keep_their_names_obey_the_same_rules() {
+        for mode in [PublishMode::NoClobber, PublishMode::Replace] {
+            let dir = Dir::new();
+            let names = ["a b", "-n", "new\nline\t", "$(touch x)", "taken", "link", "dir", "twin", "missing"];
+            std::fs::write(dir.at("taken"), b"good").unwrap();
+            std::os::unix::fs::symlink("nowhere", dir.at("link")).unwrap();
+            std::fs::create_dir(dir.at("dir")).unwrap();
+            let pairs = names.map(|n| (dir.own(n, n.as_bytes()), dir.at(n)));
+            // A run that died between ln and rm.
+            std::fs::hard_link(&pairs[7].0, &pairs[7].1).unwrap();
+            std::fs::remove_file(&pairs[8].0).unwrap();
+            let inodes: Vec<_> =
+                pairs.iter().map(|p| std::fs::metadata(&p.0).map(|m| m.ino()).ok()).collect();
+            let got = Connection::local().publish(&pairs, mode, LIMIT).unwrap();
+            let replaced = mode == PublishMode::Replace;
+            for (n, published) in got.iter().enumerate() {
+                let done = matches!(published, Published::Done(s) if Some(s.inode) == inodes[n]);
+                match names[n] {
+                    "taken" | "link" if !replaced => {
+                        assert_eq!(*published, Published::Exists, "{}", names[n])
+                    }
+                    "dir" if !replaced => assert_eq!(*published, Published::Exists),
+                    "dir" | "missing" => assert!(matches!(published, Published::Failed(_)), "{published:?}"),
+                    name => assert!(done && !pairs[n].0.exists(), "{name} {published:?}"),
+                }
+            }
+            assert_eq!(
+                std::fs::read(dir.at("taken")).unwrap(),
+                if replaced { b"taken".as_slice() } else { b"good" }
+            );
+            assert_eq!(std::fs::read_dir(dir.at("dir")).unwrap().count(), 0);
+            assert_eq!(std::fs::read(dir.at("new\nline\t")).unwrap(), b"new\nline\t");
+        }
     }
 
     #[test]

@@ -371,3 +371,118 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(mode: Mode) -> RsyncJob {
+        let files = Files::One { source: "/u01/a b.dbf".into(), dest: "/u15/.orapipe-1/$(x)".into() };
+        RsyncJob::new(files, mode, Duration::from_secs(300))
+    }
+
+    fn words(job: &RsyncJob, rsh: Option<&str>, host: Option<&str>) -> Vec<String> {
+        let args = arguments(job, rsh, host, Duration::from_secs(1000), "@m");
+        args.iter().map(|a| a.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn every_call_protects_names_and_has_a_time_limit() {
+        for mode in [Mode::Whole, Mode::ResumeOwnTemporary, Mode::Delta { basis_dir: None, block_size: None }]
+        {
+            let words = words(&job(mode), Some("ssh -S /x --"), Some("dr1"));
+            for word in ["-s", "--timeout=300", "--rsync-path=timeout -k 5 1060 rsync"] {
+                assert!(words.iter().any(|w| w == word), "{word}: {words:?}");
+            }
+            assert_eq!(words[words.len() - 3..], ["--", "/u01/a b.dbf", "dr1:/u15/.orapipe-1/$(x)"]);
+            assert!(!words.iter().any(|w| w.contains("sparse") || w.starts_with("--partial")), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn append_is_for_resuming_only() {
+        let delta = Mode::Delta { basis_dir: Some("/u15".into()), block_size: Some(8192) };
+        for mode in [Mode::Whole, delta] {
+            let words = words(&job(mode), None, None);
+            assert!(
+                words.iter().any(|w| w == "-I") && !words.iter().any(|w| w.starts_with("--append")),
+                "{words:?}"
+            );
+        }
+        let words = words(&job(Mode::ResumeOwnTemporary), None, None);
+        assert!(words.iter().any(|w| w == "--append-verify"));
+        assert_eq!(words.last().unwrap(), "/u15/.orapipe-1/$(x)");
+    }
+
+    #[test]
+    fn an_address_with_colons_is_bracketed() {
+        assert_eq!(
+            words(&job(Mode::Whole), Some("ssh"), Some("::1")).last().unwrap(),
+            "[::1]:/u15/.orapipe-1/$(x)"
+        );
+    }
+
+    #[test]
+    fn a_rate_is_rounded_up_and_never_zero_which_means_unlimited() {
+        let mut job = job(Mode::Whole);
+        job.bwlimit = Some(1);
+        assert!(words(&job, None, None).iter().any(|w| w == "--bwlimit=1"));
+    }
+
+    #[test]
+    fn only_temporary_names_of_ours_are_written() {
+        let refused = |files: Files| {
+            let job = RsyncJob::new(files, Mode::Whole, Duration::from_secs(9));
+            rsync(&Connection::local(), &job, &mut |_| {}).unwrap_err().what
+        };
+        let one = |source: &str, dest: &str| Files::One { source: source.into(), dest: dest.into() };
+        assert!(refused(one("/a", "/u15/users01.dbf")).contains("not a temporary name"));
+        assert!(refused(one("/a", "/u15/.orapipe-1/../x")).contains("not a temporary name"));
+        assert!(refused(one("a", "/u15/.orapipe-1")).contains("not an absolute path"));
+        let twice =
+            Files::Flat { sources: vec!["/a/x".into(), "/b/x".into()], dest_dir: "/.orapipe-1".into() };
+        assert!(refused(twice).contains("two files of one batch are named x"));
+    }
+
+    #[test]
+    fn what_rsync_prints_is_understood() {
+        let files = Files::Flat {
+            sources: vec!["/a/new\nline".into(), "/a/b 100% \\#101".into()],
+            dest_dir: "/.orapipe-1".into(),
+        };
+        let job = RsyncJob::new(files, Mode::Whole, Duration::from_secs(9));
+        let mut reader = Reader::new(&job, "@m".to_owned());
+        let mut events = Vec::new();
+        let text: &[u8] = b"\r        32768   1%    0.00kB/s    0:00:00  \rgarbage\n@m 7 7 a/new\\#012line\n         7 100%\r\n";
+        for part in text.chunks(5).chain([b"@m 9 1 b 100% \\#134#101\n".as_slice()]) {
+            reader.take(part, &mut |e| events.push(e));
+        }
+        let sent = |source: &str, bytes| RsyncEvent::Sent { source: source.into(), bytes };
+        let want = [
+            RsyncEvent::Progress { bytes: 32768 },
+            sent("/a/new\nline", 7),
+            RsyncEvent::Progress { bytes: 7 },
+            sent("/a/b 100% \\#101", 9),
+        ];
+        assert_eq!(events, want);
+    }
+
+    #[test]
+    fn a_local_copy_uses_the_same_arguments() {
+        let tmp = tempfile::tempdir().unwrap();
+        let own = tmp.path().join(".orapipe-1");
+        std::fs::create_dir(&own).unwrap();
+        let sources = ["#a", "-b", "c d\n"].map(|n| tmp.path().join(n)).to_vec();
+        sources.iter().for_each(|s| std::fs::write(s, s.as_os_str().as_bytes()).unwrap());
+        let files = Files::Flat { sources: sources.clone(), dest_dir: own.clone() };
+        let job = RsyncJob::new(files, Mode::Whole, Duration::from_secs(30));
+        let outcome = rsync(&Connection::local(), &job, &mut |_| {}).unwrap();
+        assert_eq!((outcome.trouble, outcome.sent.len()), (None, 3));
+        for source in sources {
+            assert_eq!(
+                std::fs::read(own.join(source.file_name().unwrap())).unwrap(),
+                source.as_os_str().as_bytes()
+            );
+        }
+    }
+}
