@@ -355,3 +355,15 @@ fn a_missing_installation_is_a_usage_error_with_a_hint() {
     assert_eq!((error.kind, error.failure.exit), (SqlErrorKind::NotStarted, Exit::Usage));
     assert!(error.failure.hint.is_some());
 }
+
+#[test]
+fn ten_thousand_rows_are_read_in_well_under_a_second() {
+    let long = "/u01/app/oracle/fast_recovery_area/PROD/archivelog/2026_10_04/o1_mf_1_48213_abcdefgh_.arc";
+    let answer =
+        format!("yes \"$b1$b2{long}$(printf '\\037')8910961765228$(printf '\\037')$e1$e2\" | head -n 10000");
+    let fake = Fake::new().answers("select", answer.as_bytes());
+    let started = Instant::now();
+    let rows = select(&fake).unwrap();
+    assert_eq!((rows.len(), rows[9999].get::<u64>(1).unwrap()), (10_000, 8_910_961_765_228));
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
