@@ -110,14 +110,18 @@ impl SshHost {
             "PrintMotd no".to_owned(),
             "LogLevel VERBOSE".to_owned(),
         ]);
-        if !options.env.is_empty() {
-            let mut line = String::from("SetEnv");
-            for (name, value) in &options.env {
-                ensure!(!value.contains(['"', '\n']), "the value of {name} cannot be written to sshd_config");
-                line.push_str(&format!(" {name}=\"{value}\""));
-            }
-            lines.push(line);
+        // A home of its own: what the .bashrc of the person who runs the tests does, and how long, is not ours.
+        let mut env = options.env.clone();
+        if !env.iter().any(|(name, _)| name == "HOME") {
+            std::fs::create_dir_all(self.home())?;
+            env.push(("HOME".to_owned(), at("home")));
         }
+        let mut line = String::from("SetEnv");
+        for (name, value) in &env {
+            ensure!(!value.contains(['"', '\n']), "the value of {name} cannot be written to sshd_config");
+            line.push_str(&format!(" {name}=\"{value}\""));
+        }
+        lines.push(line);
         if self.dir.path().join("login").exists() {
             lines.push(format!("ForceCommand {}", at("login")));
         }
@@ -193,6 +197,11 @@ impl SshHost {
 
     pub fn user(&self) -> &str {
         &self.user
+    }
+
+    /// The home directory of sessions, unless the options named another.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
     }
 
     /// Keys, configuration and log.
