@@ -12,3 +12,6 @@ pub mod record;
 pub mod redolog;
 pub mod truth;
 pub mod sql;
+pub mod journal;
+pub mod server;
+pub mod sqlplus;
