@@ -156,6 +156,7 @@ impl Applier {
                 target.stopped = *on;
                 if *on {
                     target.header.checkpoint_scn = record.scn;
+                    target.header.flags &= !datafile::MEDIA_FUZZY;
                     if target.header.flags & datafile::HOT_BACKUP == 0 {
                         target.header.flags &= !datafile::ONLINE_FUZZY;
                     }

@@ -16,9 +16,7 @@ pub struct OraError {
 
 impl OraError {
     pub fn new(code: u32, text: impl Into<String>) -> Self {
-        Self {
-            stack: vec![(code, text.into())],
-        }
+        Self { stack: vec![(code, text.into())] }
     }
 
     #[must_use]
@@ -196,6 +194,8 @@ pub enum Command {
         path: PathBuf,
     },
     Recover(Recover),
+    /// RECOVER of RMAN: finds its logs by the control file's records, whatever their names.
+    RecoverCataloged(Recover),
     /// ALTER DATABASE RECOVER LOGFILE 'path': feeds the session that a RECOVER without AUTOMATIC has left open.
     RecoverLogfile(PathBuf),
     /// ALTER DATABASE RECOVER CONTINUE DEFAULT: takes the suggested file.

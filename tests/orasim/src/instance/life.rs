@@ -287,6 +287,16 @@ impl Inner {
         self.save_control()
     }
 
+    /// From open back to mounted, after ACTIVATE.
+    pub(super) fn close_activated(&mut self) -> Result<()> {
+        self.close()?;
+        self.redo.clear();
+        self.files.clear();
+        self.ledger = None;
+        self.state = State::Mounted;
+        Ok(())
+    }
+
     fn close(&mut self) -> Result<()> {
         let scn = self.next_scn();
         let thread = self.own_thread();

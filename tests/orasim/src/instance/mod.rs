@@ -30,10 +30,12 @@ mod backup;
 mod change;
 mod ddl;
 mod life;
+mod logsource;
 mod make;
 mod recover;
 mod redo;
 pub mod spec;
+mod standby;
 mod views;
 
 pub use spec::{DestSpec, FakeLogs, FileSpec, Spec, TablespaceKind, TablespaceSpec};
@@ -93,6 +95,8 @@ struct Inner {
     turn: usize,
     last_mark: u32,
     dest_errors: BTreeMap<u32, String>,
+    /// A recovery that waits for a log.
+    recovery: Option<recover::Session>,
     /// The writer rests: an incarnation ends.
     frozen: bool,
     /// Nologging blocks that recovery has marked corrupt: (file, block, SCN).
@@ -258,6 +262,7 @@ impl Instance {
             turn: 0,
             last_mark: 0,
             dest_errors: BTreeMap::new(),
+            recovery: None,
             frozen: false,
             corrupt: BTreeSet::new(),
             spec,
@@ -371,6 +376,7 @@ impl Inner {
         self.ledger = None;
         self.dest_errors.clear();
         self.scn = 0;
+        self.recovery = None;
     }
 }
 
@@ -423,7 +429,15 @@ impl Engine for Arc<Instance> {
             Command::Shutdown(mode) => self.shutdown(*mode),
             Command::Mount { standby } => self.mount(*standby),
             Command::Open { read_only, resetlogs } => self.open_database(*read_only, *resetlogs),
-            _ => Err(OraError::new(3001, "unimplemented feature")),
+            Command::ActivateStandby => self.activate(),
+            Command::RenameFile { from, to } => self.rename_file(from, to),
+            Command::RegisterLogfile { path, replace } => self.register_logfile(path, *replace),
+            Command::CatalogFile { path } => self.catalog_file(path),
+            Command::Recover(request) => self.recover(request, false),
+            Command::RecoverCataloged(request) => self.recover(request, true),
+            Command::RecoverLogfile(path) => self.recover_logfile(Some(path)),
+            Command::RecoverContinue => self.recover_logfile(None),
+            Command::RecoverCancel => self.recover_cancel(),
         }
     }
 }
