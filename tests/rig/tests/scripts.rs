@@ -32,8 +32,7 @@ impl Stage {
 
     fn program(&self, name: &str, text: &str) {
         let path = self.path("bin").join(name);
-        std::fs::write(&path, format!("#!/bin/bash\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        rig::host::write_program(&path, &format!("#!/bin/bash\n{text}\n")).unwrap();
     }
 
     fn command(&self, name: &str) -> Command {
@@ -100,8 +99,7 @@ fn set_up_names_what_is_missing_and_installs_only_that() {
     let bin = stage.path("few");
     rig::host::bin_without(&bin, &["rsync", "tmux", "apt-get", "dnf", "yum", "sudo", "shellcheck"]).unwrap();
     for name in ["cargo", "sshd", "ip", "cc", "shellcheck"] {
-        std::fs::write(bin.join(name), "#!/bin/sh\necho cargo 1.95.0\n").ok();
-        std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).ok();
+        rig::host::write_program(&bin.join(name), "#!/bin/sh\necho cargo 1.95.0\n").unwrap();
     }
     let set_up = |argument: Option<&str>| {
         let mut command = stage.command("setup.sh");
@@ -118,11 +116,9 @@ fn set_up_names_what_is_missing_and_installs_only_that() {
          ln -s /bin/true {0}/rsync; ln -s /bin/true {0}/tmux;; esac\n",
         bin.display()
     );
-    std::fs::write(bin.join("apt-get"), apt).unwrap();
-    std::fs::set_permissions(bin.join("apt-get"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    rig::host::write_program(&bin.join("apt-get"), &apt).unwrap();
     if !rustix::process::geteuid().is_root() {
-        std::fs::write(bin.join("sudo"), "#!/bin/sh\nexec \"$@\"\n").unwrap();
-        std::fs::set_permissions(bin.join("sudo"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        rig::host::write_program(&bin.join("sudo"), "#!/bin/sh\nexec \"$@\"\n").unwrap();
     }
     let (status, text) = set_up(None);
     assert_eq!(status, 0, "{text}");
@@ -136,8 +132,7 @@ fn set_up_says_what_to_do_about_an_old_rust() {
     let stage = Stage::new();
     let bin = stage.path("few");
     rig::host::bin_without(&bin, &["apt-get", "apt-cache", "dnf", "yum", "rustup", "cargo"]).unwrap();
-    std::fs::write(bin.join("cargo"), "#!/bin/sh\necho cargo 1.63.0\n").unwrap();
-    std::fs::set_permissions(bin.join("cargo"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    rig::host::write_program(&bin.join("cargo"), "#!/bin/sh\necho cargo 1.63.0\n").unwrap();
     let mut command = stage.command("setup.sh");
     let (status, text) = said(command.env("PATH", format!("{}:/usr/sbin", bin.display())));
     assert_eq!(status, 1, "{text}");
@@ -237,7 +232,12 @@ impl Session<'_> {
         let begin = Instant::now();
         while !condition() {
             let state = self.orquestra(&["--status"]).1;
-            assert!(begin.elapsed() < Duration::from_secs(20), "{what} did not happen: {state}");
+            if begin.elapsed() > Duration::from_secs(8) {
+                let raw = self.tmux(&["list-panes", "-s", "-t", "DR_DBPROD", "-F", "#W #{pane_dead} [#{pane_dead_status}] [#{pane_dead_signal}] #{pane_pid}"]);
+                let ps = said(Command::new("ps").args(["-eo", "pid,ppid,stat,args", "--forest"])).1;
+                eprintln!("RAW {raw} {ps}");
+            }
+            assert!(begin.elapsed() < Duration::from_secs(8), "{what} did not happen: {state}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -286,8 +286,13 @@ fn the_session_has_its_three_windows_and_may_be_started_again() {
 fn a_backup_that_was_killed_is_started_again_and_shipping_too() {
     let stage = busy_stage();
     let session = Session(&stage);
+    stage.program("ts-hotbackup", "case \" $* \" in *' --status '*) exit 0;; esac; echo backing up; sleep 60");
     let start = || session.orquestra(&["--detached"]).1;
     start();
+    session.until("both run", || {
+        let screen = |w: &str| session.tmux(&["capture-pane", "-p", "-t", &format!("DR_DBPROD:{w}")]);
+        screen("archivelog").contains("following") && screen("hot_backup").contains("backing up")
+    });
     for window in ["hot_backup", "archivelog"] {
         let pid = session.tmux(&["list-panes", "-t", &format!("DR_DBPROD:{window}"), "-F", "#{pane_pid}"]);
         rig::host::kill(pid.trim().parse().unwrap());

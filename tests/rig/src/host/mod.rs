@@ -319,9 +319,14 @@ pub fn bin_without(dir: &Path, without: &[&str]) -> anyhow::Result<OsString> {
     Ok(dir.as_os_str().to_owned())
 }
 
-/// Writes an executable script.
+/// Writes an executable script in the place of whatever has this name.
+///
+/// A name made by [`bin_without`] is a link to the machine's own program: writing through it as root would destroy that.
 pub fn write_program(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = File::create(path)?;
+    if std::fs::symlink_metadata(path).is_ok() {
+        std::fs::remove_file(path)?;
+    }
+    let mut file = File::create_new(path)?;
     file.write_all(text.as_bytes())?;
     file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
     Ok(())
