@@ -1,4 +1,5 @@
 //! Backups that must recover, to the block.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The writer at full speed, a plain concurrent copy, and recovery.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The classical mistakes: each must be refused, and for the right reason.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The writer and backup mode of a running database, looked at on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 

@@ -4,7 +4,6 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,7 +12,7 @@ use chrono::NaiveDateTime;
 
 use super::{DestSpec, Inner, Instance};
 use crate::{
-    controlfile::{Archived, Incarnation, LogRec, LogStatus},
+    controlfile::{Archived, Incarnation, Kind, LogRec, LogStatus},
     engine::{OraError, State},
     oratime,
 };
@@ -173,23 +172,26 @@ struct Job {
 }
 
 impl Instance {
-    pub(super) fn run_archiver(self: &Arc<Self>) {
-        while !self.stopped() {
-            let Some(job) = self.next_job() else {
-                let inner = self.lock();
-                if !self.stopped() {
-                    drop(self.wait(inner, Duration::from_millis(200)));
-                }
-                continue;
-            };
-            if let Err(e) = self.archive(&job) {
-                let mut inner = self.lock();
-                for (dest, _) in &job.targets {
-                    inner.dest_errors.entry(dest.id).or_insert_with(|| format!("{e:#}"));
-                }
-                drop(self.wait(inner, Duration::from_millis(300)));
-            }
+    /// One log, or one wait for one; `false` when the archiver is to end.
+    pub(super) fn archiver_round(&self) -> bool {
+        if self.stopped() {
+            return false;
         }
+        let Some(job) = self.next_job() else {
+            let inner = self.lock();
+            if !self.stopped() {
+                drop(self.wait(inner, Duration::from_millis(200)));
+            }
+            return true;
+        };
+        if let Err(e) = self.archive(&job) {
+            let mut inner = self.lock();
+            for (dest, _) in &job.targets {
+                inner.dest_errors.entry(dest.id).or_insert_with(|| format!("{e:#}"));
+            }
+            drop(self.wait(inner, Duration::from_millis(300)));
+        }
+        true
     }
 
     fn next_job(&self) -> Option<Job> {
@@ -198,6 +200,9 @@ impl Instance {
             return None;
         }
         let control = &inner.control.as_ref()?.data;
+        if control.kind != Kind::Current {
+            return None;
+        }
         let incarnation = control.incarnation()?.clone();
         let log = control
             .logs

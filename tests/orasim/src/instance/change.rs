@@ -4,7 +4,6 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::FileExt,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -316,37 +315,52 @@ impl Instance {
         inner.save_control()
     }
 
-    /// The background writer.
-    pub(super) fn run_writer(self: &Arc<Self>) {
-        let mut owed = 0.0;
-        let mut last = Instant::now();
-        while !self.stopped() {
-            let mut inner = self.lock();
-            let pause = Duration::from_millis(inner.spec.write_pause_ms.max(5));
-            let rate = f64::from(inner.spec.changes_per_second);
-            owed = (owed + rate * last.elapsed().as_secs_f64()).min(rate);
-            last = Instant::now();
-            if inner.state == State::Open {
-                if owed >= 1.0 {
-                    match inner.change_many(owed as usize) {
-                        Ok(done) => owed -= done as f64,
-                        Err(Stall::Archiver) => {}
-                        // Its file is gone or its disk is full: the instance goes on and the next command says so.
-                        Err(Stall::Failed(_)) => owed = 0.0,
-                    }
-                    // What cannot be written stays in the redo; the checkpoint of the next switch reports it.
-                    let _ = inner.write_first_halves();
-                } else if rate == 0.0 && !inner.spec_steps() {
-                    let _ = inner.write_second_halves();
+    /// One round of the background writer, and how long it rests after it; `None` when it is to end.
+    pub(super) fn writer_round(&self, pace: &mut Pace) -> Option<Duration> {
+        if self.stopped() {
+            return None;
+        }
+        // Short sleeps, or a shutdown would wait for a long pause.
+        let slice = Duration::from_millis(20);
+        if let Some(rest) = pace.next.checked_duration_since(Instant::now()) {
+            return Some(rest.min(slice));
+        }
+        let mut inner = self.lock();
+        let pause = Duration::from_millis(inner.spec.write_pause_ms.max(5));
+        let rate = f64::from(inner.spec.changes_per_second);
+        pace.owed = (pace.owed + rate * pace.last.elapsed().as_secs_f64()).min(rate);
+        pace.last = Instant::now();
+        if inner.state == State::Open {
+            if pace.owed >= 1.0 {
+                match inner.change_many(pace.owed as usize) {
+                    Ok(done) => pace.owed -= done as f64,
+                    Err(Stall::Archiver) => {}
+                    // Its file is gone or its disk is full: the instance goes on and the next command says so.
+                    Err(Stall::Failed(_)) => pace.owed = 0.0,
                 }
-            }
-            drop(inner);
-            self.changed.notify_all();
-            let until = Instant::now() + pause;
-            while !self.stopped() && Instant::now() < until {
-                std::thread::sleep((until - Instant::now()).min(Duration::from_millis(20)));
+                // What cannot be written stays in the redo; the checkpoint of the next switch reports it.
+                let _ = inner.write_first_halves();
+            } else if rate == 0.0 && !inner.spec_steps() {
+                let _ = inner.write_second_halves();
             }
         }
+        drop(inner);
+        self.changed.notify_all();
+        pace.next = Instant::now() + pause;
+        Some(pause.min(slice))
+    }
+}
+
+/// How far the background writer is behind its rate.
+pub(super) struct Pace {
+    owed: f64,
+    last: Instant,
+    next: Instant,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { owed: 0.0, last: Instant::now(), next: Instant::now() }
     }
 }
 

@@ -170,7 +170,8 @@ impl Inner {
                 rec.last_time = Some(now);
             }
             let rec = rec.clone();
-            if !rec.offline && !(on && !read_only) {
+            let stays_open = !on || read_only;
+            if !rec.offline && stays_open {
                 self.open_file(&rec, true)?;
                 if !rec.read_only {
                     if let Some(open) = self.files.get_mut(&file.file) {

@@ -290,9 +290,19 @@ impl Instance {
     fn start_background(self: &Arc<Self>) {
         self.stop.store(false, Ordering::SeqCst);
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
-        let (writer, archiver) = (Arc::clone(self), Arc::clone(self));
-        background.push(std::thread::spawn(move || writer.run_writer()));
-        background.push(std::thread::spawn(move || archiver.run_archiver()));
+        // Weak, so that an instance that nobody holds any more ends.
+        let (writer, archiver) = (Arc::downgrade(self), Arc::downgrade(self));
+        background.push(std::thread::spawn(move || {
+            let mut pace = change::Pace::new();
+            while let Some(pause) = writer.upgrade().and_then(|i| i.writer_round(&mut pace)) {
+                std::thread::sleep(pause);
+            }
+        }));
+        background.push(std::thread::spawn(
+            move || {
+                while archiver.upgrade().is_some_and(|i| i.archiver_round()) {}
+            },
+        ));
     }
 
     /// Ends the background processes; what they have in hand stays as it is.

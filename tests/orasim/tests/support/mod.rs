@@ -1,5 +1,5 @@
 //! A primary, a place for its copies, and a standby over them, driven step by step.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     collections::BTreeMap,

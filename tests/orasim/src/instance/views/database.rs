@@ -113,7 +113,7 @@ fn v_database(inner: &Inner) -> Result<View, OraError> {
             t(if standby { "PHYSICAL STANDBY" } else { "PRIMARY" }),
             n(c.archived.last().map_or(0, |a| a.next_scn)),
             t("DISABLED"),
-            t(if standby { "NOT ALLOWED" } else { "NOT ALLOWED" }),
+            t("NOT ALLOWED"),
             t("DISABLED"),
             t("NONE"),
             t("NO"),
