@@ -276,3 +276,49 @@ fn give_out(pair: &Pair, shared: &Shared, upwards: bool, rx: &Receiver<(Instant,
         let _gone = to.shutdown(Shutdown::Write);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends `bytes` through a proxy to something that sends them back, and returns how long that took.
+    fn through(line: Line, bytes: usize) -> (Duration, Proxy) {
+        let echo = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy::start(echo.local_addr().unwrap(), line).unwrap();
+        std::thread::spawn(move || {
+            let (stream, _) = echo.accept().unwrap();
+            std::io::copy(&mut &stream, &mut &stream).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        let started = Instant::now();
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        let mut sending = stream.try_clone().unwrap();
+        std::thread::spawn(move || {
+            sending.write_all(&vec![7; bytes]).unwrap();
+            sending.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut back = Vec::new();
+        (&stream).read_to_end(&mut back).unwrap();
+        assert_eq!(back, vec![7; bytes]);
+        (started.elapsed(), proxy)
+    }
+
+    #[test]
+    fn a_perfect_line_costs_nothing_and_is_counted() {
+        let (time, proxy) = through(Line::default(), 1 << 20);
+        assert!(time < Duration::from_millis(500), "{time:?}");
+        assert_eq!((proxy.connections(), proxy.bytes()), (1, (1 << 20, 1 << 20)));
+    }
+
+    #[test]
+    fn delay_rate_and_stalls_take_their_time() {
+        let ms = Duration::from_millis;
+        let (time, _) = through(Line { delay: ms(50), ..Line::default() }, 1000);
+        assert!(time >= ms(100) && time < ms(300), "{time:?}");
+        let (time, _) = through(Line { rate: 1_000_000, ..Line::default() }, 500_000);
+        assert!(time >= ms(450) && time < ms(1200), "{time:?}");
+        let line = Line { stall_every: 100_000, stall: ms(100), ..Line::default() };
+        let (time, _) = through(line, 450_000);
+        assert!(time >= ms(400) && time < ms(1500), "{time:?}");
+    }
+}
