@@ -28,12 +28,14 @@ use crate::{
 mod archiver;
 mod backup;
 mod change;
+mod consistency;
 mod ddl;
 mod life;
 mod logsource;
 mod make;
 mod recover;
 mod redo;
+mod roll;
 pub mod spec;
 mod standby;
 mod views;

@@ -2,145 +2,40 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{
+    consistency::fuzzy_error,
     io_error,
     life::{header_error, naming},
-    logsource::{date, log_error, Need},
+    logsource::{date, Need},
+    roll::{Stop, Stream},
     Inner, Instance,
 };
 use crate::{
-    apply::{Applier, Stuck, Target},
-    controlfile::{Datafile, History, Kind},
-    datafile::{self, HeaderError},
+    apply::{Applier, Target},
+    controlfile::Kind,
+    datafile,
     engine::{OraError, Recover, Reply, State, Until, Value},
     oratime,
-    record::{Body, Record},
-    redolog::{Log, Position, OPEN_NAB, OPEN_SCN},
+    redolog::{Log, Position, OPEN_NAB},
 };
-
-/// The redo of one thread.
-#[derive(Debug)]
-struct Stream {
-    /// Everything below is applied or skipped.
-    position: u64,
-    time: u32,
-    log: Option<(Log, Position, PathBuf)>,
-    pending: Option<(Record, Position)>,
-    /// Sequence of the last log that was read to its end.
-    last: Option<u32>,
-    /// The current log was read to its end: there is no more redo.
-    ended: bool,
-}
 
 /// A recovery under way.
 #[derive(Debug)]
 pub(super) struct Session {
-    request: Recover,
-    cataloged: bool,
-    until_scn: u64,
-    until_time: Option<u32>,
+    pub(super) request: Recover,
+    pub(super) cataloged: bool,
+    pub(super) until_scn: u64,
+    pub(super) until_time: Option<u32>,
     /// Redo below is for none of the files.
-    start: u64,
-    applier: Applier,
-    streams: BTreeMap<u16, Stream>,
-    finished: Option<PathBuf>,
-}
-
-/// Why the redo stopped.
-enum Stop {
-    Need(Need),
-    Until(u64),
-    /// All redo there is.
-    Complete(u64),
-}
-
-fn fuzzy_error(file: &Datafile, flags: u16) -> Option<OraError> {
-    let text = |code: u32, text: &str| Some(naming(OraError::new(code, text), file));
-    let n = file.file;
-    if flags & datafile::HOT_BACKUP != 0 {
-        return text(1195, &format!("online backup of file {n} needs more recovery to be consistent"));
-    }
-    if flags & datafile::ONLINE_FUZZY != 0 {
-        return text(1194, &format!("file {n} needs more recovery to be consistent"));
-    }
-    if flags & datafile::MEDIA_FUZZY != 0 {
-        return text(1196, &format!("file {n} is inconsistent due to a failed media recovery session"));
-    }
-    None
-}
-
-fn warned(error: OraError) -> OraError {
-    let mut all = OraError::new(1547, "warning: RECOVER succeeded but OPEN RESETLOGS would get error below");
-    all.stack.extend(error.stack);
-    all
+    pub(super) start: u64,
+    pub(super) applier: Applier,
+    pub(super) streams: BTreeMap<u16, Stream>,
+    pub(super) finished: Option<PathBuf>,
 }
 
 impl Inner {
-    /// What opening the recovered files would find.
-    pub(super) fn check_recovered(&self) -> Result<(), OraError> {
-        if self.recovery.is_some() {
-            return Err(OraError::new(1156, "recovery or flashback in progress may need access to files"));
-        }
-        let control = self.control()?;
-        let mut live = Vec::new();
-        for file in control.datafiles.iter().filter(|f| !f.offline) {
-            let header = self.header_of(file).map_err(|e| header_error(&e, file))?;
-            self.check_identity(file, &header)?;
-            if let Some(error) = fuzzy_error(file, header.flags) {
-                return Err(error);
-            }
-            if file.read_only {
-                if header.checkpoint_scn != file.checkpoint_scn {
-                    return Err(naming(
-                        OraError::new(1113, format!("file {} needs media recovery", file.file)),
-                        file,
-                    ));
-                }
-            } else {
-                live.push((file, header.checkpoint_scn));
-            }
-        }
-        let highest = live.iter().map(|(_, scn)| *scn).max().unwrap_or(0);
-        if let Some((file, _)) = live.iter().find(|(_, scn)| *scn < highest) {
-            let text = format!("file {} needs more recovery to be consistent", file.file);
-            return Err(naming(OraError::new(1194, text), file));
-        }
-        Ok(())
-    }
-
-    fn check_identity(&self, file: &Datafile, header: &datafile::Header) -> Result<(), OraError> {
-        let control = self.control()?;
-        let failed = |code: u32, text: &str| {
-            let first = OraError::new(1122, format!("database file {} failed verification check", file.file));
-            Err(naming(first, file).then(code, text))
-        };
-        if header.dbid != control.dbid {
-            return failed(1206, "file is not part of this database - wrong database id");
-        }
-        if header.file != file.file {
-            return failed(1205, &format!("not a data file - type number in header is {}", header.file));
-        }
-        if header.creation_scn != file.creation_scn {
-            return failed(1203, "wrong incarnation of this file - wrong creation SCN");
-        }
-        match control.incarnations.iter().find(|i| i.resetlogs_scn == header.resetlogs_scn) {
-            None => {
-                let text = format!("datafile {} belongs to an orphan incarnation", file.file);
-                Err(naming(OraError::new(19909, text), file))
-            }
-            Some(i) if !i.current && !file.read_only => Err(naming(
-                OraError::new(
-                    1190,
-                    format!("control file or data file {} is from before the last RESETLOGS", file.file),
-                ),
-                file,
-            )),
-            Some(_) => Ok(()),
-        }
-    }
-
     fn start_recovery(&self, request: &Recover, cataloged: bool) -> Result<Session, OraError> {
         match self.state {
             State::Down => return Err(OraError::new(1034, "ORACLE not available")),
@@ -233,216 +128,6 @@ impl Inner {
         })
     }
 
-    /// Applies until a log is needed or the end is reached.
-    fn roll(&mut self, session: &mut Session) -> Result<Stop, OraError> {
-        loop {
-            let mut ended_logs = Vec::new();
-            for (thread, stream) in &mut session.streams {
-                if stream.pending.is_some() {
-                    continue;
-                }
-                let Some((log, at, path)) = &mut stream.log else { continue };
-                match log.record(*at) {
-                    Some(Ok((record, next))) => {
-                        stream.pending = Some((record, next));
-                    }
-                    Some(Err(e)) => return Err(log_error(&e, path, stream.position)),
-                    None => {
-                        let header = log.header.clone();
-                        if header.next_scn == OPEN_SCN || header.nab == OPEN_NAB {
-                            stream.ended = true;
-                        } else {
-                            stream.position = stream.position.max(header.next_scn);
-                            stream.time = header.next_time;
-                        }
-                        stream.last = Some(header.sequence);
-                        session.finished = Some(path.clone());
-                        stream.log = None;
-                        ended_logs.push((*thread, header));
-                    }
-                }
-            }
-            for (thread, header) in ended_logs {
-                self.note_applied(thread, &header)?;
-            }
-            let head = session
-                .streams
-                .iter()
-                .filter(|(_, s)| !s.ended)
-                .map(|(t, s)| {
-                    (s.pending.as_ref().map_or(s.position, |(r, _)| r.scn), s.pending.is_some(), *t)
-                })
-                .min();
-            let Some((scn, is_record, thread)) = head else {
-                let last = session.streams.values().map(|s| s.position).max().unwrap_or(0);
-                return Ok(Stop::Complete(last + 1));
-            };
-            if scn >= session.until_scn {
-                return Ok(Stop::Until(session.until_scn));
-            }
-            let Some(stream) = session.streams.get_mut(&thread) else { return Err(super::not_mounted()) };
-            if !is_record {
-                let sequence = match stream.last {
-                    Some(last) => last + 1,
-                    None => self.sequence_at(thread, scn),
-                };
-                return Ok(Stop::Need(Need { thread, scn, sequence, time: stream.time }));
-            }
-            let Some((record, next)) = stream.pending.take() else { continue };
-            if let (Body::TimeMark { time }, Some(until)) = (&record.body, session.until_time) {
-                if *time >= until {
-                    stream.pending = Some((record, next));
-                    return Ok(Stop::Until(scn));
-                }
-            }
-            if record.scn < session.start {
-                // Only the log that contains the start has such records.
-            } else if let Err(error) = self.apply_one(session, &record) {
-                // Not applied: it comes again when the cause is gone.
-                if let Some(stream) = session.streams.get_mut(&thread) {
-                    stream.pending = Some((record, next));
-                }
-                return Err(error);
-            }
-            if let Some(stream) = session.streams.get_mut(&thread) {
-                stream.position = stream.position.max(record.scn);
-                if let Body::TimeMark { time } = record.body {
-                    stream.time = time;
-                }
-                if let Some((_, at, _)) = &mut stream.log {
-                    *at = next;
-                }
-            }
-            session.applier.flush_if_large().map_err(|e| io_error(&e))?;
-        }
-    }
-
-    fn apply_one(&mut self, session: &mut Session, record: &Record) -> Result<(), OraError> {
-        if let Body::FileAdd { file, ts, con_id, blocks, undo, ts_name, path } = &record.body {
-            let new = super::standby::NewFile {
-                file: *file,
-                ts: *ts,
-                con_id: *con_id,
-                blocks: *blocks,
-                undo: *undo,
-                ts_name,
-                path: std::path::Path::new(path),
-                scn: record.scn,
-            };
-            if let Some(target) = self.add_recovered_file(&new)? {
-                session.applier.files.insert(*file, target);
-            }
-            return Ok(());
-        }
-        let done = session.applier.apply(record).map_err(|e| self.stuck(&e, record))?;
-        if !done {
-            return Ok(());
-        }
-        let now = oratime::now();
-        let control = self.control_mut().map_err(|e| io_error(&e))?;
-        match &record.body {
-            Body::FileResize { file, blocks } => {
-                if let Some(rec) = control.datafile_mut(*file) {
-                    rec.blocks = *blocks;
-                }
-            }
-            Body::FileDrop { file } => control.datafiles.retain(|f| f.file != *file),
-            Body::ReadOnly { file, on } | Body::Offline { file, on } => {
-                let read_only = matches!(record.body, Body::ReadOnly { .. });
-                let mut tablespace = None;
-                if let Some(rec) = control.datafile_mut(*file) {
-                    if read_only {
-                        rec.read_only = *on;
-                    } else {
-                        rec.offline = *on;
-                    }
-                    if *on {
-                        rec.checkpoint_scn = record.scn;
-                        rec.checkpoint_time = now;
-                    }
-                    tablespace = Some((rec.con_id, rec.ts));
-                }
-                for t in &mut control.tablespaces {
-                    if Some((t.con_id, t.ts)) == tablespace {
-                        if read_only {
-                            t.read_only = *on;
-                        } else {
-                            t.offline = *on;
-                        }
-                    }
-                }
-            }
-            Body::Invalidate { file, block } => {
-                self.corrupt.insert((*file, *block, record.scn));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// How Oracle says that redo and block do not go together.
-    fn stuck(&self, e: &Stuck, record: &Record) -> OraError {
-        let canceled = OraError::new(283, "recovery session canceled due to errors");
-        let (error, number) = match e {
-            Stuck::Io(e) => return io_error(e),
-            Stuck::Corrupt { file, block, .. } => (
-                canceled
-                    .then(10562, format!("Error occurred while applying redo to data block (file# {file}, block# {block})"))
-                    .then(1578, format!("ORACLE data block corrupted (file # {file}, block # {block})")),
-                *file,
-            ),
-            Stuck::Inconsistent { file, block, .. } => (
-                canceled
-                    .then(
-                        600,
-                        format!(
-                            "internal error code, arguments: [3020], [{file}], [{block}], [{}], [], [], [], [], [], [], [], []",
-                            crate::block::rdba(*file, *block)
-                        ),
-                    )
-                    .then(
-                        10567,
-                        format!(
-                            "Redo is inconsistent with data block (file# {file}, block# {block}, file offset is {} bytes)",
-                            u64::from(*block) * crate::block::SIZE as u64
-                        ),
-                    ),
-                *file,
-            ),
-        };
-        let _ = record;
-        let Some(file) = self.control.as_ref().and_then(|c| c.data.datafile(number)) else { return error };
-        let ts = self.control.as_ref().and_then(|c| c.data.tablespace_of(file)).map(|t| t.name.clone());
-        naming(error.then(10564, format!("tablespace {}", ts.unwrap_or_default())), file)
-    }
-
-    fn note_applied(&mut self, thread: u16, header: &crate::redolog::LogHeader) -> Result<(), OraError> {
-        if header.next_scn == OPEN_SCN {
-            return Ok(());
-        }
-        let control = self.control_mut().map_err(|e| io_error(&e))?;
-        let Some(incarnation) = control.incarnation().cloned() else { return Ok(()) };
-        let key = (thread, header.sequence, header.resetlogs_scn);
-        for a in control.archived.iter_mut().filter(|a| (a.thread, a.sequence, a.resetlogs_scn) == key) {
-            a.applied = true;
-        }
-        if !control.history.iter().any(|h| (h.thread, h.sequence, h.resetlogs_scn) == key) {
-            control.last_recid += 1;
-            control.history.push(History {
-                recid: control.last_recid,
-                thread,
-                sequence: header.sequence,
-                first_scn: header.low_scn,
-                first_time: oratime::unpack(header.low_time).unwrap_or_default(),
-                next_scn: header.next_scn,
-                resetlogs_scn: header.resetlogs_scn,
-                resetlogs_time: incarnation.resetlogs_time,
-                resetlogs_id: header.resetlogs_id,
-            });
-        }
-        Ok(())
-    }
-
     /// Blocks and headers to disk, checkpointed at `scn`: a later recovery goes on from there.
     fn keep(&mut self, session: &mut Session, scn: u64, complete: bool) -> Result<()> {
         session.applier.flush()?;
@@ -516,22 +201,6 @@ impl Inner {
         if let Some(stream) = session.streams.get_mut(&need.thread) {
             stream.log = Some((log, Position::START, path));
         }
-    }
-
-    /// What is inconsistent when recovery has come to its end at `scn`.
-    fn verdict(&self, session: &Session, scn: u64) -> Result<(), OraError> {
-        let control = self.control()?;
-        for file in &control.datafiles {
-            let Some(target) = session.applier.files.get(&file.file).filter(|t| !t.stopped) else { continue };
-            if target.header.checkpoint_scn > scn {
-                let text = format!("file {} was not restored from a sufficiently old backup", file.file);
-                return Err(warned(naming(OraError::new(1152, text), file)));
-            }
-            if let Some(error) = fuzzy_error(file, target.header.flags & !datafile::MEDIA_FUZZY) {
-                return Err(warned(error));
-            }
-        }
-        Ok(())
     }
 
     /// Rolls on with whatever logs the session may take by itself.
@@ -670,57 +339,5 @@ impl Instance {
         inner.keep(&mut session, scn, false).map_err(|e| io_error(&e))?;
         inner.verdict(&session, scn)?;
         Ok(Reply { notes: vec!["Media recovery cancelled.".to_owned()] })
-    }
-}
-
-impl Inner {
-    /// Files are recovered: the copy becomes a database of its own, with logs of its own.
-    pub(super) fn become_primary(&mut self) -> Result<()> {
-        let directory = self.spec.log_dir.clone().unwrap_or_else(|| self.dir.join("onlinelog"));
-        std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-        let scn = self
-            .control()
-            .map_err(|e| anyhow::anyhow!("{:?}", e.stack))?
-            .datafiles
-            .iter()
-            .filter(|f| !f.offline && !f.read_only)
-            .filter_map(|f| self.header_of(f).ok())
-            .map(|h| h.checkpoint_scn)
-            .max()
-            .unwrap_or(0);
-        let control = self.control_mut()?;
-        for log in &mut control.logs {
-            log.path = directory.join(log.path.file_name().context("a log without a name")?);
-            log.identity = None;
-            let file =
-                std::fs::File::create(&log.path).with_context(|| format!("make {}", log.path.display()))?;
-            file.set_len(log.bytes).with_context(|| format!("size {}", log.path.display()))?;
-        }
-        // Temporary files are never copied; somebody has to add new ones.
-        control.tempfiles.clear();
-        control.kind = Kind::Current;
-        control.in_use = false;
-        for file in &mut control.datafiles {
-            file.identity = None;
-        }
-        self.scn = scn;
-        let datafiles = self.control_mut()?.datafiles.clone();
-        for rec in datafiles.iter().filter(|f| !f.offline) {
-            self.open_file(rec, true)?;
-        }
-        let (ledger, _) = crate::truth::Ledger::open(&self.dir)?;
-        self.ledger = Some(ledger);
-        self.new_incarnation()?;
-        self.control_mut()?.in_use = true;
-        self.save_control()?;
-        self.state = State::Open;
-        Ok(())
-    }
-}
-
-/// So that a header error of a file that recovery made itself is not lost.
-impl From<HeaderError> for OraError {
-    fn from(e: HeaderError) -> Self {
-        OraError::new(1122, e.text())
     }
 }

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context;
+
 use super::{
     io_error,
     life::{naming, NO_SUCH_FILE},
@@ -352,5 +354,50 @@ impl Instance {
         let done = inner.become_primary().and_then(|()| inner.close_activated());
         done.map_err(|e| io_error(&e))?;
         Ok(Reply::default())
+    }
+}
+
+impl Inner {
+    /// Files are recovered: the copy becomes a database of its own, with logs of its own.
+    pub(super) fn become_primary(&mut self) -> anyhow::Result<()> {
+        let directory = self.spec.log_dir.clone().unwrap_or_else(|| self.dir.join("onlinelog"));
+        std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        let scn = self
+            .control()
+            .map_err(|e| anyhow::anyhow!("{:?}", e.stack))?
+            .datafiles
+            .iter()
+            .filter(|f| !f.offline && !f.read_only)
+            .filter_map(|f| self.header_of(f).ok())
+            .map(|h| h.checkpoint_scn)
+            .max()
+            .unwrap_or(0);
+        let control = self.control_mut()?;
+        for log in &mut control.logs {
+            log.path = directory.join(log.path.file_name().context("a log without a name")?);
+            log.identity = None;
+            let file =
+                std::fs::File::create(&log.path).with_context(|| format!("make {}", log.path.display()))?;
+            file.set_len(log.bytes).with_context(|| format!("size {}", log.path.display()))?;
+        }
+        // Temporary files are never copied; somebody has to add new ones.
+        control.tempfiles.clear();
+        control.kind = Kind::Current;
+        control.in_use = false;
+        for file in &mut control.datafiles {
+            file.identity = None;
+        }
+        self.scn = scn;
+        let datafiles = self.control_mut()?.datafiles.clone();
+        for rec in datafiles.iter().filter(|f| !f.offline) {
+            self.open_file(rec, true)?;
+        }
+        let (ledger, _) = crate::truth::Ledger::open(&self.dir)?;
+        self.ledger = Some(ledger);
+        self.new_incarnation()?;
+        self.control_mut()?.in_use = true;
+        self.save_control()?;
+        self.state = State::Open;
+        Ok(())
     }
 }
