@@ -15,3 +15,4 @@ pub mod sql;
 pub mod journal;
 pub mod server;
 pub mod sqlplus;
+pub mod rman;

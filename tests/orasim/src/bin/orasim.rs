@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use orasim::instance::{Instance, Spec};
+use orasim::instance::{FileSpec, Instance, Spec, TablespaceKind, TablespaceSpec};
 use orasim::server::admin::Admin;
 use orasim::server::fault::{Fault, Kind, When};
 use orasim::server::front::Front;
@@ -235,6 +235,25 @@ fn tell(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// What `create` makes without a spec: a small database with the usual tablespaces.
+fn small(dir: &std::path::Path) -> Result<Spec> {
+    let file = |name: &str| FileSpec { path: dir.join("data").join(name), bytes: 2 << 20 };
+    let of = |name: &str, kind: TablespaceKind, file: FileSpec| TablespaceSpec {
+        kind,
+        ..TablespaceSpec::new(name, vec![file])
+    };
+    Ok(Spec {
+        tablespaces: vec![
+            TablespaceSpec::new("SYSTEM", vec![file("system01.dbf")]),
+            TablespaceSpec::new("SYSAUX", vec![file("sysaux01.dbf")]),
+            of("UNDOTBS1", TablespaceKind::Undo, file("undotbs01.dbf")),
+            of("TEMP", TablespaceKind::Temporary, file("temp01.dbf")),
+            TablespaceSpec::new("USERS", vec![file("users01.dbf"), file("users02.dbf")]),
+        ],
+        ..Spec::default()
+    })
+}
+
 fn start(dir: &std::path::Path, state: Option<&str>) -> Result<()> {
     let listener = daemon::bind(dir)?;
     let instance = Instance::open(dir)?;
@@ -266,12 +285,13 @@ fn run(command: Sub) -> Result<ExitCode> {
     };
     match command {
         Sub::Create { dir, spec, front } => {
+            let dir = std::path::absolute(dir)?;
             let spec: Spec = match spec {
                 Some(path) => serde_json::from_slice(
                     &std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?,
                 )
                 .with_context(|| format!("{} is no spec", path.display()))?,
-                None => Spec::default(),
+                None => small(&dir)?,
             };
             let front: Front = match front {
                 Some(path) => serde_json::from_slice(&std::fs::read(&path)?)?,

@@ -47,7 +47,8 @@ impl Client<'_> {
         match response {
             Response::Rows { heads, rows } => self.rows(&heads, &rows),
             Response::Done { what, notes } => {
-                for note in notes {
+                // The SQL form of RECOVER says no more than "Database altered."
+                for note in notes.into_iter().filter(|n| n != "Media recovery complete.") {
                     self.wrapped(&note);
                 }
                 if self.settings.feedback > 0 {
