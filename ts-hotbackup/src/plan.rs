@@ -36,6 +36,7 @@ pub struct FileCopy {
     pub dest: String,
     /// Size on disk.
     pub bytes: u64,
+    pub block_size: u64,
     pub creation_change: u64,
 }
 
@@ -164,6 +165,7 @@ fn copy_of(file: &Datafile, dest: &str) -> FileCopy {
         path: file.path.clone(),
         dest: dest.to_owned(),
         bytes: file.disk_bytes(),
+        block_size: file.block_size,
         creation_change: file.creation_change,
     }
 }
@@ -274,4 +276,17 @@ fn resolve(only: &[String], known: &[&Tablespace]) -> Result<Option<BTreeSet<Key
         }
     }
     Ok(Some(found))
+}
+
+/// Marks that no longer hold: a file that was copied as read only has been writable since.
+pub fn outdated(facts: &Facts, copied: &BTreeMap<Key, Copied>) -> Vec<Key> {
+    let files: BTreeMap<u64, &Datafile> = facts.files().map(|(_, f)| (f.file, f)).collect();
+    let changed = |done: &Copied| {
+        done.files.iter().filter(|f| f.read_only).any(|f| {
+            files.get(&f.file).is_some_and(|now| {
+                now.header_checkpoint != Some(f.checkpoint_scn) && now.creation_change == f.creation_change
+            })
+        })
+    };
+    copied.values().filter(|done| changed(done)).map(Copied::key).collect()
 }

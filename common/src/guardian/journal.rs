@@ -67,6 +67,12 @@ impl Journal {
         }
     }
 
+    /// Reads it without setting a damaged one aside: for looking only.
+    pub fn peek(state_dir: &Path, sid: &str) -> Self {
+        let bytes = std::fs::read(Self::path(state_dir, sid)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
     /// Makes it durable; without obligations the file goes.
     pub fn store(&self, state_dir: &Path, sid: &str) -> anyhow::Result<()> {
         let path = Self::path(state_dir, sid);

@@ -1,0 +1,150 @@
+//! What is checked before the first BEGIN BACKUP.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use common::exit::{Exit, Failure};
+use common::guardian::FileState;
+use common::remote::Script;
+
+use crate::depot::Depot;
+use crate::facts::Facts;
+use crate::plan::Plan;
+use crate::run::foreign;
+
+/// Refuses a database that cannot be backed up this way; returns warnings about what will be wrong with the copy.
+pub fn database(facts: &Facts) -> Result<Vec<String>, Failure> {
+    if !facts.database.archivelog {
+        return Err(Failure::new(Exit::Refused, format!("{} is in NOARCHIVELOG mode", facts.database.name))
+            .hint("a copy made while it runs can only be recovered with archived logs; ALTER DATABASE ARCHIVELOG, or shut it down and copy it")
+            .code("ORA-01123"));
+    }
+    let active: Vec<FileState> = facts
+        .files()
+        .filter(|(_, f)| f.in_backup)
+        .map(|(_, f)| FileState {
+            file: f.file,
+            path: f.path.clone(),
+            active: true,
+            since: f.backup_since.clone(),
+            ..FileState::default()
+        })
+        .collect();
+    if !active.is_empty() {
+        return Err(foreign(&active));
+    }
+    let mut warnings = Vec::new();
+    if !facts.database.force_logging {
+        warnings.push(
+            "the database is not in FORCE LOGGING: what is loaded with NOLOGGING is lost at the standby (ORA-26040)"
+                .to_owned(),
+        );
+    }
+    Ok(warnings)
+}
+
+/// Makes the directories, removes what dead runs have left there, and checks the space. Returns the sizes of earlier
+/// copies by their names.
+///
+/// # Errors
+/// Status 4 when a file system there would be full before the end.
+pub fn destination(depot: &Depot, sid: &str, plan: &Plan) -> anyhow::Result<BTreeMap<String, u64>> {
+    let files: Vec<_> = plan.steps.iter().flat_map(|s| &s.files).collect();
+    let dirs: BTreeSet<PathBuf> = files.iter().map(|f| dir_of(&f.dest)).collect();
+    let dirs: Vec<PathBuf> = dirs.into_iter().collect();
+    let there = |e: common::remote::TransferError| e.failure();
+    depot.conn().make_dirs(&dirs).map_err(there).context("make directories at the standby")?;
+    let swept = depot.sweep(&dirs, sid).map_err(there).context("remove temporary files of dead runs")?;
+    if swept > 0 {
+        depot.log_info(&format!("removed {swept} temporary files of dead runs at the standby"));
+    }
+    let paths: Vec<PathBuf> = files.iter().map(|f| PathBuf::from(&f.dest)).collect();
+    let sizes = depot.sizes(&paths)?;
+    let old: BTreeMap<String, u64> =
+        files.iter().zip(sizes).filter_map(|(f, size)| Some((f.dest.clone(), size?))).collect();
+    space(depot, plan, &dirs, &old)?;
+    Ok(old)
+}
+
+fn space(depot: &Depot, plan: &Plan, dirs: &[PathBuf], old: &BTreeMap<String, u64>) -> anyhow::Result<()> {
+    let devices = devices(depot, dirs)?;
+    let mut free: BTreeMap<&str, (u64, &Path)> = BTreeMap::new();
+    for (dir, device) in dirs.iter().zip(&devices) {
+        if !free.contains_key(device.as_str()) {
+            let space = depot.conn().free_space(dir).map_err(|e| e.failure())?;
+            free.insert(device, (space.bytes, dir));
+        }
+    }
+    let device_of: BTreeMap<&Path, &str> =
+        dirs.iter().map(PathBuf::as_path).zip(devices.iter().map(String::as_str)).collect();
+    for (device, (bytes, dir)) in &free {
+        let steps: Vec<Vec<(u64, u64)>> = plan
+            .steps
+            .iter()
+            .map(|s| {
+                let here =
+                    s.files.iter().filter(|f| device_of.get(dir_of(&f.dest).as_path()) == Some(device));
+                here.map(|f| (f.bytes, old.get(&f.dest).copied().unwrap_or(0))).collect()
+            })
+            .collect();
+        let need = peak(&steps);
+        if need > *bytes {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "{} at {} has {} MiB free and the copies need {} MiB",
+                    dir.display(),
+                    depot.way.target.label(),
+                    bytes >> 20,
+                    need.div_ceil(1 << 20)
+                ),
+            )
+            .hint(
+                "a new copy needs its place beside the old one until it is proven; make space and run again",
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The most that is used at once beyond what is used now: the new copies of a tablespace lie beside the old ones until
+/// it is done. Pairs of new and old size, by step.
+fn peak(steps: &[Vec<(u64, u64)>]) -> u64 {
+    let (mut level, mut peak): (i128, i128) = (0, 0);
+    for step in steps {
+        let (new, old): (u64, u64) = step.iter().fold((0, 0), |sum, f| (sum.0 + f.0, sum.1 + f.1));
+        peak = peak.max(level + i128::from(new));
+        level += i128::from(new) - i128::from(old);
+    }
+    u64::try_from(peak).unwrap_or(0)
+}
+
+fn devices(depot: &Depot, dirs: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    let text = r#"xargs -0 -r stat -L -c %d --"#;
+    let list = dirs.iter().map(|d| d.as_os_str().as_encoded_bytes().to_vec());
+    let script = Script::new(text, depot.conn().limits.script).list(list);
+    let out = depot.conn().run(&script).map_err(|e| e.failure()).context("look at the file systems there")?;
+    let devices: Vec<String> = String::from_utf8_lossy(&out).split_whitespace().map(str::to_owned).collect();
+    anyhow::ensure!(devices.len() == dirs.len(), "look at the file systems there: {} answers", devices.len());
+    Ok(devices)
+}
+
+pub fn dir_of(path: &str) -> PathBuf {
+    Path::new(path).parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_space_needed_is_that_of_the_worst_moment() {
+        assert_eq!(peak(&[vec![(10, 0)], vec![(20, 0)]]), 30);
+        // Over old copies only one tablespace at a time lies there twice.
+        assert_eq!(peak(&[vec![(10, 10)], vec![(20, 20), (5, 5)]]), 25);
+        assert_eq!(peak(&[vec![(10, 100)], vec![(20, 0)]]), 10);
+        assert_eq!(peak(&[]), 0);
+    }
+}
