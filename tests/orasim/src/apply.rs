@@ -68,6 +68,9 @@ impl Target {
             .write(true)
             .open(path)
             .with_context(|| format!("open {}", path.display()))?;
+        if !datafile::take(&file) {
+            anyhow::bail!("{} is in use by another instance", path.display());
+        }
         let start = header.checkpoint_scn;
         Ok(Self { path: path.to_owned(), header, file, start, stopped: false, cache: BTreeMap::new() })
     }

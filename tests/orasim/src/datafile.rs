@@ -161,6 +161,12 @@ impl Header {
     }
 }
 
+/// Takes the file for one instance alone; `false` when another one has it open for writing or recovers it. Copying is
+/// not hindered. Primary and standby of a test live on one machine, and a control file of one names files of the other.
+pub fn take(file: &File) -> bool {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
 /// Block 0: what the operating system's layer keeps.
 fn os_block(blocks: u32) -> Vec<u8> {
     let mut b = vec![0; SIZE];

@@ -167,6 +167,12 @@ fn a_hole_a_truncated_log_a_damaged_one_and_one_of_another_place() {
     damaged[5 * 512 + 100] ^= 0x10;
     fs::write(&arrived, &damaged).unwrap();
     assert_eq!(codes(&pair.recover_all().0), [354, 353, 334]);
+    // In the padding, where only the sum knows.
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 0x01;
+    fs::write(&arrived, &damaged).unwrap();
+    assert_eq!(codes(&pair.recover_all().0), [354, 353, 334]);
     let mut damaged = whole.clone();
     damaged[512 + 300] ^= 0x10;
     fs::write(&arrived, &damaged).unwrap();
@@ -233,6 +239,28 @@ fn a_stale_datafile_of_an_earlier_cycle() {
     pair.ship_all();
     assert_eq!(pair.recover_all().0.code(), 279);
     pair.assert_equal();
+}
+
+#[test]
+fn one_whole_block_of_an_earlier_copy() {
+    let mut pair = Pair::new(|_| {});
+    pair.db.change_block(3, 20).unwrap();
+    pair.run(Command::Checkpoint).unwrap();
+    let stale = orasim::datafile::read_block(&fs::File::open(&pair.db.datafiles()[&3]).unwrap(), 20).unwrap();
+    pair.db.change_block(3, 20).unwrap();
+    pair.begin();
+    pair.copy_all();
+    pair.end();
+    pair.db.change_block(3, 20).unwrap();
+    pair.archive();
+    let control = pair.standby_control();
+    pair.ship_all();
+    let copy = fs::OpenOptions::new().write(true).open(pair.copy_of(3)).unwrap();
+    copy.write_all_at(&stale, 20 * 8192).unwrap();
+    pair.mount_standby(&control).unwrap();
+    let (error, _) = pair.recover_all();
+    assert_eq!(codes(&error), [283, 600, 10567, 10564, 1110], "{error:?}");
+    assert!(error.stack[1].1.contains("[3020], [3], [20]"), "{error:?}");
 }
 
 #[test]

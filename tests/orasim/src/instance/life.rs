@@ -211,6 +211,9 @@ impl Inner {
             .write(writable)
             .open(&rec.path)
             .with_context(|| format!("open {}", rec.path.display()))?;
+        if writable && !datafile::take(&file) {
+            anyhow::bail!("{} is in use by another instance", rec.path.display());
+        }
         let mut header =
             Header::read(&file).map_err(|e| anyhow::anyhow!("{}: {}", rec.path.display(), e.text()))?;
         if writable {

@@ -88,7 +88,11 @@ impl Inner {
                 start = header.checkpoint_scn;
                 time = header.checkpoint_time;
             }
-            let mut target = Target::open(&file.path, header).map_err(|e| io_error(&e))?;
+            let mut target = Target::open(&file.path, header).map_err(|e| {
+                let text = format!("cannot identify/lock data file {} - see DBWR trace file", file.file);
+                naming(OraError::new(1157, text), file)
+                    .then(27086, format!("unable to lock file - already in use\n{e:#}"))
+            })?;
             target.stopped = at_rest;
             applier.files.insert(file.file, target);
         }

@@ -139,8 +139,9 @@ fn v_datafile(inner: &Inner, c: &ControlFile, visible: impl Fn(u32) -> bool) -> 
                     (_, true) => "READ ONLY",
                     _ => "READ WRITE",
                 }),
-                n(f.checkpoint_scn),
-                d(f.checkpoint_time),
+                // Frozen here as in the header, though the control file keeps count for END BACKUP after a crash.
+                n(if f.backup_active { f.backup_scn } else { f.checkpoint_scn }),
+                d(f.backup_time.filter(|_| f.backup_active).unwrap_or(f.checkpoint_time)),
                 n(f.unrecoverable_scn),
                 od(f.unrecoverable_time),
                 f.last_scn.map_or(Value::Null, n),
