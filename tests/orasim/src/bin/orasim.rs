@@ -255,6 +255,7 @@ fn small(dir: &std::path::Path) -> Result<Spec> {
 }
 
 fn start(dir: &std::path::Path, state: Option<&str>) -> Result<()> {
+    let dir = &std::path::absolute(dir)?;
     let listener = daemon::bind(dir)?;
     let instance = Instance::open(dir)?;
     let core = Core::with(&instance)?;

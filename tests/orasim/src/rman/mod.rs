@@ -159,10 +159,12 @@ impl Rman<'_> {
     fn head(&mut self) -> anyhow::Result<()> {
         let now = chrono::Local::now().format("%a %b %e %H:%M:%S %Y");
         writeln!(self.out, "\nRecovery Manager: Release 19.0.0.0.0 - Production on {now}\nVersion 19.3.0.0.0\n\nCopyright (c) 1982, 2019, Oracle and/or its affiliates.  All rights reserved.\n")?;
-        match self.rows("SELECT name, TO_CHAR(dbid) FROM v$database") {
+        match self
+            .rows("SELECT name, TO_CHAR(dbid), DECODE(open_mode, 'MOUNTED', ', not open') FROM v$database")
+        {
             Ok(rows) => {
                 let row = rows.first().cloned().unwrap_or_default();
-                writeln!(self.out, "connected to target database: {} (DBID={}, not open)", row[0], row[1])?;
+                writeln!(self.out, "connected to target database: {} (DBID={}{})", row[0], row[1], row[2])?;
             }
             Err(stack) if stack.first().is_some_and(|s| s.0 == 1507) => {
                 writeln!(self.out, "connected to target database: (not mounted)")?;

@@ -32,7 +32,7 @@ impl Client<'_> {
         loop {
             match self.ask(Request::Sql { text: statement.clone() }) {
                 Response::Done { notes, .. } => {
-                    for note in notes.into_iter().filter(|n| n != "Media recovery complete.") {
+                    for note in notes.into_iter().filter(|n| !n.starts_with("Media recovery c")) {
                         self.wrapped(&note);
                     }
                     if statement.ends_with("RECOVER CANCEL") {

@@ -48,7 +48,7 @@ impl Client<'_> {
             Response::Rows { heads, rows } => self.rows(&heads, &rows),
             Response::Done { what, notes } => {
                 // The SQL form of RECOVER says no more than "Database altered."
-                for note in notes.into_iter().filter(|n| n != "Media recovery complete.") {
+                for note in notes.into_iter().filter(|n| !n.starts_with("Media recovery c")) {
                     self.wrapped(&note);
                 }
                 if self.settings.feedback > 0 {
