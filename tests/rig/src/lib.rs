@@ -1,9 +1,12 @@
 //! Servers, faults and stories that test orapipe from the outside.
 
+pub mod bench;
 pub mod disk;
 pub mod docs;
 pub mod host;
+pub mod instance;
 pub mod licences;
 pub mod proxy;
 pub mod records;
 pub mod tool;
+pub mod world;
