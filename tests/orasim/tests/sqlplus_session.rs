@@ -1,5 +1,7 @@
 //! SQL*Plus as a script meets it: what it prints, what it eats, and the status it leaves.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -607,7 +607,7 @@ fn commands(text: &str) -> Vec<String> {
                 (None, '}') => depth -= 1,
                 _ => {}
             }
-            let ends = quote.is_none() && ((c == ';' && depth == 0) || (c == '}' && depth == 0));
+            let ends = quote.is_none() && depth == 0 && matches!(c, ';' | '}');
             if c != ';' || depth > 0 || quote.is_some() {
                 current.push(c);
             }

@@ -65,7 +65,7 @@ impl Emitter<'_> {
             return refuse(936, "missing expression", at);
         }
         match name.as_str() {
-            "TO_CHAR" => self.to_char(&args, scope, at),
+            "TO_CHAR" => self.char_of(&args, scope, at),
             "DECODE" => self.decode(&args, scope, at),
             "NVL2" => {
                 let [a, b, c] = args.as_slice() else {
@@ -183,7 +183,7 @@ impl Emitter<'_> {
         Ok(typed(format!("O_{name}({})", list.join(", ")), ty))
     }
 
-    fn to_char(&mut self, args: &[&Expr], scope: &Scope, at: (u64, u64)) -> Emitted<Typed> {
+    fn char_of(&mut self, args: &[&Expr], scope: &Scope, at: (u64, u64)) -> Emitted<Typed> {
         if args.is_empty() {
             return refuse(938, "not enough arguments for function", at);
         }

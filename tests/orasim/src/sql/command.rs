@@ -131,10 +131,6 @@ impl<'a> Cursor<'a> {
             self.fail(933, "SQL command not properly ended")
         }
     }
-
-    fn rest(&mut self) {
-        self.next = self.lexemes.len();
-    }
 }
 
 pub fn parse(lexemes: &[Lexeme]) -> Parse<Parsed> {
@@ -528,42 +524,32 @@ fn session(mut c: Cursor) -> Parse<Parsed> {
         let container = setting(&mut c)?;
         return c.end(Parsed::Command(Command::SetContainer(container), Done::Session));
     }
-    let mut applied = SessionSetting::Other;
-    loop {
-        let value = setting(&mut c)?;
-        let here = match name.as_str() {
-            "NLS_DATE_FORMAT" => {
-                format_date::to_char(super::nls::sysdate(), &value, &Nls::american())
-                    .map_err(|e| SqlError::at(e, c.at()))?;
-                SessionSetting::DateFormat(value)
-            }
-            "NLS_NUMERIC_CHARACTERS" => {
-                let mut chars = value.chars();
-                match (chars.next(), chars.next()) {
-                    (Some(d), Some(g)) => SessionSetting::NumericCharacters(d, g),
-                    _ => {
-                        return c.fail(12705, "Cannot access NLS data files or invalid environment specified")
-                    }
-                }
-            }
-            "NLS_LANGUAGE" => match value.to_ascii_uppercase().as_str() {
-                "AMERICAN" => SessionSetting::Language(Language::American),
-                "BRAZILIAN PORTUGUESE" => SessionSetting::Language(Language::Brazilian),
-                _ => return c.fail(12705, "Cannot access NLS data files or invalid environment specified"),
-            },
-            n if n.starts_with("NLS_") => SessionSetting::Other,
-            "CURRENT_SCHEMA" | "TIME_ZONE" | "STATISTICS_LEVEL" | "EVENTS" | "TRACEFILE_IDENTIFIER" => {
-                SessionSetting::Other
-            }
-            _ => return c.fail(2248, "invalid option for ALTER SESSION"),
-        };
-        applied = if applied == SessionSetting::Other { here } else { applied };
-        if c.done() {
-            c.rest();
-            return c.end(Parsed::Session(applied));
+    let value = setting(&mut c)?;
+    let applied = match name.as_str() {
+        "NLS_DATE_FORMAT" => {
+            format_date::to_char(super::nls::sysdate(), &value, &Nls::american())
+                .map_err(|e| SqlError::at(e, c.at()))?;
+            SessionSetting::DateFormat(value)
         }
-        return c.fail(922, "missing or invalid option");
-    }
+        "NLS_NUMERIC_CHARACTERS" => {
+            let mut chars = value.chars();
+            match (chars.next(), chars.next()) {
+                (Some(d), Some(g)) => SessionSetting::NumericCharacters(d, g),
+                _ => return c.fail(12705, "Cannot access NLS data files or invalid environment specified"),
+            }
+        }
+        "NLS_LANGUAGE" => match value.to_ascii_uppercase().as_str() {
+            "AMERICAN" => SessionSetting::Language(Language::American),
+            "BRAZILIAN PORTUGUESE" => SessionSetting::Language(Language::Brazilian),
+            _ => return c.fail(12705, "Cannot access NLS data files or invalid environment specified"),
+        },
+        n if n.starts_with("NLS_") => SessionSetting::Other,
+        "CURRENT_SCHEMA" | "TIME_ZONE" | "STATISTICS_LEVEL" | "EVENTS" | "TRACEFILE_IDENTIFIER" => {
+            SessionSetting::Other
+        }
+        _ => return c.fail(2248, "invalid option for ALTER SESSION"),
+    };
+    c.end(Parsed::Session(applied))
 }
 
 #[cfg(test)]
