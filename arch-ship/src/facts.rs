@@ -127,7 +127,6 @@ pub struct Held {
 /// All of it.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    pub dbid: u64,
     /// Current RESETLOGS_ID of the source; 0 when unknown.
     pub resetlogs_id: u64,
     /// RESETLOGS_CHANGE# by RESETLOGS_ID, as far as known.

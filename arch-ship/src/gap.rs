@@ -59,12 +59,11 @@ pub fn required(facts: &Facts, policy: &Policy, filtered: bool) -> Vec<Required>
         }
         let mut from = first_needed(facts, chain, &logs, visible.get(&chain).copied());
         if let Some(cutoff) = policy.cutoff {
-            from = from.max(first_above(
-                &logs,
-                cutoff,
-                facts.incarnations.get(&chain.resetlogs_id).copied(),
-                None,
-            ));
+            let begin = facts.incarnations.get(&chain.resetlogs_id).copied();
+            let above = first_above(&logs, cutoff, begin, None);
+            // Where nothing else tells, the cut-off alone says where the redo that is needed begins.
+            let told = matches!(facts.applied, Applied::Standby { .. } | Applied::Sequence(_));
+            from = if told { from.max(above) } else { above };
         }
         let mut to = last;
         if filtered {

@@ -80,10 +80,6 @@ impl Remote {
         remote
     }
 
-    pub fn len(&self) -> usize {
-        self.files.len()
-    }
-
     pub fn at(&self, path: &Path) -> Option<&RemoteFile> {
         let same = self.by_name.get(path.file_name()?)?;
         same.iter().map(|i| &self.files[*i]).find(|f| f.path == path)

@@ -39,7 +39,7 @@ fn facts(logs: Vec<SourceLog>, there: BTreeSet<Key>, applied: Applied) -> Facts 
     let there = there.into_iter().map(held).collect();
     let incarnations = BTreeMap::from([(1, 100), (2, 1000)]);
     let incarnations = incarnations.into_iter().filter(|(id, _)| *id <= newest).collect();
-    Facts { dbid: 9, resetlogs_id: newest, incarnations, logs, known: BTreeMap::new(), there, applied }
+    Facts { resetlogs_id: newest, incarnations, logs, known: BTreeMap::new(), there, applied }
 }
 
 fn policy() -> Policy {

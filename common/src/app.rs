@@ -65,11 +65,15 @@ pub struct Common {
 impl Common {
     /// The state directory, made if need be.
     pub fn state_dir(&self) -> anyhow::Result<PathBuf> {
-        let dir = match &self.state_dir {
-            Some(dir) => dir.clone(),
-            None => default_state_dir()?,
-        };
-        make_dir(&dir, "--state-dir")
+        make_dir(&self.state_dir_path()?, "--state-dir")
+    }
+
+    /// The name of the state directory, which need not exist: for runs that change nothing.
+    pub fn state_dir_path(&self) -> anyhow::Result<PathBuf> {
+        match &self.state_dir {
+            Some(dir) => Ok(dir.clone()),
+            None => default_state_dir(),
+        }
     }
 
     /// The log directory, made if need be.
