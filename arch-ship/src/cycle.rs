@@ -132,16 +132,15 @@ impl Cycle {
         }
         let verified: BTreeSet<Key> =
             facts.there.keys().copied().chain(session.tally().verified.iter().copied()).collect();
-        if signals::pending().is_none() {
-            if !named {
-                for gap in gaps(session, facts, policy, &verified) {
-                    session.gap(&gap)?;
-                }
+        // Of a run that was asked to stop, what it did not come to is no hole.
+        if !named && signals::pending().is_none() {
+            for gap in gaps(session, facts, policy, &verified) {
+                session.gap(&gap)?;
             }
-            if !session.cli.common.dry_run {
-                marks(session, facts, policy, &verified)?;
-                forget(session, facts, policy, found)?;
-            }
+        }
+        if !session.cli.common.dry_run {
+            marks(session, facts, policy, &verified)?;
+            forget(session, facts, policy, found)?;
         }
         Ok(verified)
     }

@@ -9,7 +9,7 @@ use common::signals;
 use crate::cycle::Cycle;
 use crate::register;
 use crate::session::Session;
-use crate::source::{Look, Source, UNFINISHED};
+use crate::source::{Look, Signs, Source, UNFINISHED};
 
 /// How often the directories are looked at between two cycles.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -37,6 +37,8 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
             tally.failed.clear();
             tally.verified.clear();
         }
+        // Before the look: a log that appears during the cycle must still be a sign afterwards.
+        let signs = source.signs(&last);
         let taken = match look.take() {
             Some(look) => Ok(look),
             None => source.look(None),
@@ -76,7 +78,7 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
             0 => session.cli.interval,
             n => Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(n.min(10))).min(LONGEST),
         };
-        look = pause(session, source, &last, wait)?;
+        look = pause(session, source, &last, wait, &signs)?;
     }
     Ok(())
 }
@@ -95,9 +97,9 @@ fn pause(
     source: &mut Source<'_>,
     last: &Look,
     wait: Duration,
+    before: &Signs,
 ) -> anyhow::Result<Option<Look>> {
     let end = Instant::now() + wait;
-    let before = source.signs(last);
     let mut expecting: Option<Instant> = None;
     let mut asked = Instant::now();
     loop {
@@ -113,7 +115,7 @@ fn pause(
                 _ => None,
             });
         }
-        let changed = source.signs(last) != before;
+        let changed = source.signs(last) != *before;
         if changed && !source.asks_database() {
             return Ok(None);
         }

@@ -27,6 +27,9 @@ pub struct Look {
     pub newest: BTreeMap<u64, u64>,
 }
 
+/// Directories and when something last appeared in them.
+pub type Signs = BTreeMap<PathBuf, Option<SystemTime>>;
+
 /// Where logs come from.
 pub struct Source<'a> {
     cli: &'a Cli,
@@ -148,11 +151,10 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Waits up to `patience` for a sign that a look would find something new.
+    /// The times of the directories that logs appear in: cheap to watch, for they change with every file.
     ///
-    /// Directories are cheap to watch: their time changes with every file that appears. The database is asked only when
-    /// a directory of its logs has changed.
-    pub fn signs(&self, look: &Look) -> BTreeMap<PathBuf, Option<SystemTime>> {
+    /// A time of this very moment is left out, because another file may still appear within it.
+    pub fn signs(&self, look: &Look) -> Signs {
         let mut dirs: Vec<PathBuf> = match &self.database {
             None => scan::directories(&self.cli.source_dir)
                 .map(|d| d.into_iter().map(|(dir, _)| dir).collect())
@@ -166,10 +168,11 @@ impl<'a> Source<'a> {
         };
         dirs.sort();
         dirs.dedup();
+        let settled = SystemTime::now().checked_sub(Duration::from_millis(50));
         dirs.into_iter()
             .map(|dir| {
                 let time = std::fs::metadata(&dir).and_then(|m| m.modified()).ok();
-                (dir, time)
+                (dir, time.filter(|t| Some(*t) < settled))
             })
             .collect()
     }
