@@ -26,8 +26,10 @@ log_dir=$(setting LOG_DIR "$state_dir")
 colour=no
 if [ -t 1 ]; then colour=yes; fi
 look=$(mktemp -d "${TMPDIR:-/tmp}/monitor_dr.XXXXXX")
+pause=
 leave() {
     rm -rf "$look"
+    if [ -n "$pause" ]; then kill "$pause" 2>/dev/null || true; fi
     if [ "$once" = no ] && [ -t 1 ]; then printf '\033[?25h\033[0m\n'; fi
 }
 trap leave EXIT
@@ -81,7 +83,13 @@ while :; do
     draw >"$look/screen" || true
     # The whole picture in one write, over the old one: no flicker.
     if [ -t 1 ]; then printf '\033[H%s\033[J' "$(cat "$look/screen")"; else cat "$look/screen"; fi
-    if [ -n "${asked:-}" ]; then sleep "$interval"; fi
+    if [ -n "${asked:-}" ]; then
+        # A signal is heard while waiting, not after it.
+        sleep "$interval" &
+        pause=$!
+        wait "$pause" || true
+        pause=
+    fi
     asked=yes
     ask ts-hotbackup
     ask arch-ship

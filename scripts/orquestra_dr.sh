@@ -69,6 +69,8 @@ state() {
         for look in 1 2 3 4 5; do
             ended=$(pane "$1" '#{pane_dead_status}#{?pane_dead_signal,signal #{pane_dead_signal},}')
             [ -z "$ended" ] || break
+            # tmux 3.3 sometimes overlooks that the program has ended, until another child of its own ends.
+            tmux run-shell true 2>/dev/null || true
             [ "$look" = 5 ] || sleep 0.1
         done
         echo "ended $ended"

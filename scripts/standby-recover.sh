@@ -8,7 +8,7 @@ usage: standby-recover.sh [--until-scn N] [--scripts DIR] [--logs DIR]... [--pfi
        standby-recover.sh --status
 
   --until-scn N   apply everything below SCN N and stop there; without it apply all that has arrived
-  --scripts DIR   where ts-hotbackup put its recovery scripts (DEST_STANDBY_DIR)
+  --scripts DIR   where ts-hotbackup put the standby control file and its scripts (DEST_STANDBY_DIR)
   --logs DIR      where archived logs arrive; may be repeated (DEST_ARCHLOG_DIR, ARCHLOG_DIR)
   --pfile FILE    parameter file for STARTUP NOMOUNT, when the instance has no spfile
   --status        say how far the standby is; change nothing
@@ -132,10 +132,54 @@ fi
 exec 9>>"${TMPDIR:-/tmp}/standby-recover.$ORACLE_SID.lock"
 flock -n 9 || stop_with 75 "another recovery of $ORACLE_SID runs"
 
+# What ts-hotbackup says about the copy: where the control file is, how far recovery has to go at least.
+installed='' STANDBY_CONTROLFILE_SHA256='' STANDBY_CONTROLFILE='' RECOVER_SQL='' RECOVER_RMAN='' UNTIL_SCN=0
+if [ -n "$scripts" ]; then
+    facts=$(find "$scripts" -maxdepth 1 -name 'recover_standby_*.env' | sort)
+    [ "$(grep -c . <<<"$facts")" = 1 ] || stop_with 2 "in $scripts there is not one recover_standby_*.env: ${facts:-none}" \
+        "run ts-hotbackup to the end of its cycle, or name its directory with --scripts"
+    COMPLETE=no
+    # shellcheck disable=SC1090 # written by ts-hotbackup
+    . "$facts"
+    [ "$COMPLETE" = yes ] || stop_with 4 "a cycle of ts-hotbackup is under way: the copies do not belong together yet" \
+        "run ts-hotbackup again until it ends with status 0"
+    if [ -n "$until_scn" ] && [ "$until_scn" -lt "$UNTIL_SCN" ]; then
+        stop_with 4 "the copy is not consistent before SCN $UNTIL_SCN, and $until_scn is asked for" \
+            "choose a later SCN, or restore an older copy"
+    fi
+    installed=$scripts/installed.$ORACLE_SID
+fi
+is_installed() { [ -z "$installed" ] || [ "$(cat "$installed" 2>/dev/null)" = "$STANDBY_CONTROLFILE_SHA256" ]; }
+
+if [ "$state" = MOUNTED ] && ! is_installed; then
+    say "a new copy has come since $ORACLE_SID was mounted: taking its control file"
+    # A mounted standby has no users and nothing in memory that counts.
+    sql 'shutdown abort' >"$work/shutdown"
+    state=$(instance_state)
+    [ "$state" = DOWN ] || stop_with 2 "shut down $ORACLE_SID: $(tail -n 1 "$work/shutdown")"
+fi
 if [ "$state" = DOWN ]; then
     say "starting $ORACLE_SID"
     if [ -n "$pfile" ]; then must "start $ORACLE_SID" "startup nomount pfile='$pfile'"; else must "start $ORACLE_SID" "startup nomount"; fi
     state=STARTED
+fi
+if [ "$state" = STARTED ] && ! is_installed; then
+    [ "$(sha256sum <"$STANDBY_CONTROLFILE" | cut -d ' ' -f 1)" = "$STANDBY_CONTROLFILE_SHA256" ] ||
+        stop_with 5 "$STANDBY_CONTROLFILE is not the control file that ts-hotbackup shipped" "run ts-hotbackup again"
+    query "select 'R|'||value from v\$parameter where name='control_files'" | tr ',' '\n' | sed 's/^ *//; s/ *$//' >"$work/places"
+    grep -q . "$work/places" || stop_with 2 "the instance $ORACLE_SID has no control_files parameter"
+    while IFS= read -r place; do
+        [ -n "$place" ] || continue
+        if [ -e "$place" ] && [ "$place" -ef "$STANDBY_CONTROLFILE" ]; then
+            stop_with 2 "control_files of $ORACLE_SID names $place, which is the shipped copy itself" "let control_files name another path"
+        fi
+        if [ -e "$place" ]; then mv -f "$place" "$place.before"; fi
+        cp "$STANDBY_CONTROLFILE" "$place.new"
+        sync "$place.new" 2>/dev/null || sync
+        mv "$place.new" "$place"
+        say "control file: $place"
+    done <"$work/places"
+    printf '%s\n' "$STANDBY_CONTROLFILE_SHA256" >"$installed"
 fi
 if [ "$state" = STARTED ]; then
     say "mounting $ORACLE_SID as a standby"
@@ -143,20 +187,36 @@ if [ "$state" = STARTED ]; then
     state=MOUNTED
 fi
 [ "$state" = MOUNTED ] || stop_with 4 "$ORACLE_SID is ${state,,}; recovery needs it mounted" "shutdown immediate, then run this again"
-# shellcheck disable=SC2016
-kind=$(query 'select '\''R|'\''||controlfile_type from v$database')
+kind=$(query "select 'R|'||controlfile_type from v\$database")
 [ "$kind" = STANDBY ] || stop_with 4 "the control file of $ORACLE_SID is ${kind:-unknown}, not STANDBY" \
     "this would recover a primary; check ORACLE_SID and the control_files parameter"
 
-#PREPARE#
+# The standby control file knows the primary's names. Those that are not changed yet are changed.
+if [ -n "$RECOVER_SQL" ]; then
+    [ -r "$RECOVER_SQL" ] || stop_with 2 "$RECOVER_SQL is not there"
+    query "select 'R|'||name from v\$datafile" >"$work/names"
+    while IFS= read -r line; do
+        from=${line#*FILE \'} from=${from%%\' TO \'*}
+        if grep -Fxq -- "${from//\'\'/\'}" "$work/names"; then printf '%s\n' "$line"; fi
+    done < <(grep '^ALTER DATABASE RENAME FILE ' "$RECOVER_SQL" || true) >"$work/renames.sql"
+    if [ -s "$work/renames.sql" ]; then
+        say "$(wc -l <"$work/renames.sql") datafiles get their places here"
+        management=$(query "select 'R|'||value from v\$parameter where name='standby_file_management'")
+        if [ "$management" = AUTO ]; then must "allow renames" "alter system set standby_file_management = manual;"; fi
+        must "rename the datafiles" "set define off
+$(cat "$work/renames.sql")"
+        if [ "$management" = AUTO ]; then must "set standby_file_management back" "alter system set standby_file_management = auto;"; fi
+    fi
+fi
 
 for dir in ${logs[@]+"${logs[@]}"}; do
     [ -d "$dir" ] || stop_with 2 "the directory of archived logs $dir is not there"
     # With the slash: START WITH takes a prefix, and /arch would also take /arch2.
     printf "catalog start with '%s/' noprompt;\n" "${dir%/}" | "$rman" target / >"$work/catalog" 2>&1 || true
-    if grep -Eq '^RMAN-0?(03009|03002|06171|04[0-9]{3}|12001|00558)' "$work/catalog" && ! grep -q 'no files found' "$work/catalog"; then
+    # Files that are no whole logs are listed as not catalogued, which is no error: arch-ship has some under way.
+    if grep -q 'ERROR MESSAGE STACK' "$work/catalog"; then
         cat "$work/catalog" >&2
-        stop_with 2 "catalogue the logs in $dir: $(grep -Em1 '^(RMAN|ORA)-[0-9]+: ' "$work/catalog" | grep -v 'ERROR MESSAGE STACK' || true)"
+        stop_with 2 "catalogue the logs in $dir: $(grep -E '^(RMAN|ORA)-[0-9]+: ' "$work/catalog" | tail -n 1)"
     fi
 done
 
@@ -165,40 +225,30 @@ say "$count files at SCN $low to $high"
 if [ -n "$until_scn" ] && [ "$high" -gt "$until_scn" ]; then
     stop_with 4 "the standby is at SCN $high already, beyond $until_scn" "redo goes only forward: restore the copy to stop earlier"
 fi
-
-# RECOVER looks for names in the form of log_archive_format; shipped logs keep the names that they had. Links give each
-# catalogued log that is still needed the name that RECOVER asks for.
-mkdir "$work/logs"
-# shellcheck disable=SC2016
-format=$(query 'select '\''R|'\''||value from v$parameter where name='\''log_archive_format'\''')
-query "select 'R|'||to_char(thread#)||'|'||to_char(sequence#)||'|'||to_char(resetlogs_id)||'|'||name from v\$archived_log where name is not null and deleted='NO' and standby_dest='NO' and next_change# > $low and resetlogs_change#=(select resetlogs_change# from v\$database)" >"$work/list"
-while IFS='|' read -r thread sequence resetlogs path; do
-    [ -f "$path" ] || continue
-    name=${format//%t/$thread} name=${name//%s/$sequence} name=${name//%r/$resetlogs}
-    name=${name//%T/$(printf '%04d' "$thread")} name=${name//%S/$(printf '%010d' "$sequence")}
-    ln -sf "$path" "$work/logs/$name"
-done <"$work/list"
-say "$(find "$work/logs" -type l | wc -l) logs to apply"
-
 if [ "$low" = "$until_scn" ] && [ "$high" = "$until_scn" ] && [ "$fuzzy" = 0 ]; then
     say "recovered to SCN $until_scn already"
     exit 0
 fi
 
-recover="alter database recover automatic from '$work/logs/' standby database"
-[ -z "$until_scn" ] || recover="$recover until change $until_scn"
-say "recovering ${until_scn:+to SCN $until_scn}"
-sql "$recover;
-alter database recover cancel;" >"$work/recover" 2>&1 || true
+# RMAN finds catalogued logs whatever their names; RECOVER of SQL*Plus only those named as log_archive_format says.
+recover="recover database${until_scn:+ until scn $until_scn}"
+if [ -n "$RECOVER_RMAN" ] && [ -r "$RECOVER_RMAN" ]; then
+    # Tablespaces that were left out of the copy on purpose.
+    recover=$recover$(sed -n 's/^RECOVER DATABASE .*\( SKIP FOREVER TABLESPACE .*\);$/\1/p' "$RECOVER_RMAN")
+fi
+say "recovering${until_scn:+ to SCN $until_scn}"
+printf '%s;\n' "$recover" | "$rman" target / >"$work/recover" 2>&1 || true
 
 read -r low high fuzzy count <<<"$(positions)"
-# shellcheck disable=SC2016
-lost=$(query 'select '\''R|'\''||name from v$datafile where name like '\''%UNNAMED%'\''')
+lost=$(query "select 'R|'||name from v\$datafile where name like '%UNNAMED%'")
 [ -z "$lost" ] || stop_with 5 "recovery stopped at a datafile that was added at the primary: $(head -n 1 <<<"$lost")" \
     "alter database create datafile '<that name>' as '<its path here>', then run this again; STANDBY_FILE_MANAGEMENT=AUTO does it alone"
 
-why=$(grep -E '^ORA-[0-9]+' "$work/recover" | grep -Ev '^ORA-(00279|00289|00280|00278|01112|27037|00308)' | head -n 3 || true)
-needed=$(sed -n 's/^ORA-00280: .*thread \([0-9]*\) is in sequence #\([0-9]*\).*/\1 \2/p' "$work/recover" | tail -n 1)
+why=$(grep -E '^(ORA|RMAN)-[0-9]+: ' "$work/recover" | grep -Ev '^RMAN-(00569|00571|03002|03015|06054|06094):' | head -n 3 | tr '\n' ' ' || true)
+needed=$(sed -n 's/^RMAN-06054: .*thread \([0-9]*\) with sequence \([0-9]*\).*/\1 \2/p' "$work/recover" | tail -n 1)
+if [ -z "$needed" ]; then
+    needed=$(sed -n 's/^ORA-00280: .*thread \([0-9]*\) is in sequence #\([0-9]*\).*/\1 \2/p' "$work/recover" | tail -n 1)
+fi
 
 if [ -n "$until_scn" ]; then
     if [ "$low" = "$until_scn" ] && [ "$high" = "$until_scn" ] && [ "$fuzzy" = 0 ]; then
@@ -206,19 +256,20 @@ if [ -n "$until_scn" ]; then
         exit 0
     fi
     [ -z "$needed" ] || why="it needs thread ${needed% *} sequence ${needed#* }${why:+; $why}"
-    stop_with 5 "the standby is at SCN $low to $high, not at $until_scn: ${why:-see below}" \
-        "$(tail -n 5 "$work/recover" | tr '\n' ' ')" "ship the missing logs (arch-ship --status names them) and run this again"
+    tail -n 20 "$work/recover" >&2
+    stop_with 5 "the standby is at SCN $low to $high, not at $until_scn${why:+: $why}" \
+        "ship the missing logs (arch-ship --status names them) and run this again"
 fi
 
 if [ -n "$needed" ]; then
     thread=${needed% *} sequence=${needed#* }
-    later=$(query "select 'R|'||to_char(min(sequence#))||' '||to_char(count(*)) from v\$archived_log where thread#=$thread and sequence#>=$sequence and name is not null and deleted='NO' and standby_dest='NO' and resetlogs_change#=(select resetlogs_change# from v\$database)")
-    if [ "${later##* }" != 0 ]; then
-        stop_with 5 "stopped at thread $thread sequence $sequence although sequence ${later% *} has arrived${why:+: $why}" \
+    later=$(query "select 'R|'||nvl(to_char(min(sequence#)),'none') from v\$archived_log where thread#=$thread and sequence#>=$sequence and name is not null and deleted='NO' and resetlogs_change#=(select resetlogs_change# from v\$database)")
+    if [ "$later" != none ]; then
+        stop_with 5 "stopped at thread $thread sequence $sequence although sequence $later has arrived${why:+: $why}" \
             "ship sequence $sequence again (arch-ship --verify finds damaged logs) and run this again"
     fi
 elif [ -n "$why" ]; then
-    cat "$work/recover" >&2
+    tail -n 20 "$work/recover" >&2
     stop_with 5 "recovery stopped: $why"
 fi
 if [ "$fuzzy" != 0 ]; then

@@ -115,7 +115,8 @@ mod tests {
         for yes in ["MIT", "Unlicense/MIT", "GPL-3.0 OR MIT", "(MIT OR GPL-2.0) AND Unicode-3.0"] {
             assert!(allowed(yes).unwrap(), "{yes}");
         }
-        for no in ["GPL-3.0", "MIT AND GPL-3.0", "Apache-2.0 WITH Foo-exception", "(MIT OR ISC) AND AGPL-3.0"] {
+        for no in ["GPL-3.0", "MIT AND GPL-3.0", "Apache-2.0 WITH Foo-exception", "(MIT OR ISC) AND AGPL-3.0"]
+        {
             assert!(!allowed(no).unwrap(), "{no}");
         }
         for broken in ["", "MIT OR", "(MIT", "MIT MIT", "AND"] {

@@ -161,7 +161,11 @@ mod tests {
         breach(&[&begin, &good], Some(2), "exited 2 and told Some(0)");
         breach(&[&begin, "{\"path\":\"/y\"}", &good], Some(0), "no type");
         breach(&[&begin, &log.replace("\"info\"", "\"fine\""), &good], Some(0), "schema of log");
-        breach(&[&begin, &log.replace("\"level\"", "\"extra\":1,\"level\""), &good], Some(0), "no field extra");
+        breach(
+            &[&begin, &log.replace("\"level\"", "\"extra\":1,\"level\""), &good],
+            Some(0),
+            "no field extra",
+        );
         breach(&[&begin, &log.replace("\"r1\"", "\"r2\""), &good], Some(0), "another run");
         breach(&[&begin, &good, &log], Some(0), "not the last");
     }

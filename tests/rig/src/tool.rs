@@ -145,7 +145,15 @@ impl Tool {
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", self.program.display()))?;
-        Ok(Started { tool: self.clone(), child, stdout, stderr, began: Instant::now(), max_rss: 0, ended: None })
+        Ok(Started {
+            tool: self.clone(),
+            child,
+            stdout,
+            stderr,
+            began: Instant::now(),
+            max_rss: 0,
+            ended: None,
+        })
     }
 
     /// Runs it to its end and checks what it wrote.
@@ -235,8 +243,17 @@ impl Started {
                 return Ok(());
             }
             let name = self.tool.name.clone();
-            ensure!(self.is_running()?, "{name} ended before {what}:\n{}\n{}", self.stdout()?, self.stderr()?);
-            ensure!(begin.elapsed() < limit, "{name}: {what} did not happen in {limit:?}:\n{}", self.stderr()?);
+            ensure!(
+                self.is_running()?,
+                "{name} ended before {what}:\n{}\n{}",
+                self.stdout()?,
+                self.stderr()?
+            );
+            ensure!(
+                begin.elapsed() < limit,
+                "{name}: {what} did not happen in {limit:?}:\n{}",
+                self.stderr()?
+            );
             std::thread::sleep(LOOK);
         }
     }
@@ -247,15 +264,23 @@ impl Started {
         while self.is_running()? {
             if self.began.elapsed() > limit {
                 let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-                bail!("{} was still running after {limit:?}:\n{}\n{}", self.tool.name, self.stdout()?, self.stderr()?);
+                bail!(
+                    "{} was still running after {limit:?}:\n{}\n{}",
+                    self.tool.name,
+                    self.stdout()?,
+                    self.stderr()?
+                );
             }
             std::thread::sleep(LOOK);
         }
         let Some((status, elapsed)) = self.ended else { bail!("{} has no exit status", self.tool.name) };
-        let stdout = std::fs::read(&self.stdout).with_context(|| format!("read {}", self.stdout.display()))?;
+        let stdout =
+            std::fs::read(&self.stdout).with_context(|| format!("read {}", self.stdout.display()))?;
         let contract = Contract::load()?;
         let records = records::read(&self.tool.name, &stdout, &self.tool.stdin, status.code(), &contract)
-            .with_context(|| format!("{} {:?}:\n{}", self.tool.name, self.tool.args, self.stderr().unwrap_or_default()))?;
+            .with_context(|| {
+                format!("{} {:?}:\n{}", self.tool.name, self.tool.args, self.stderr().unwrap_or_default())
+            })?;
         Ok(Outcome {
             status: status.code(),
             signal: status.signal(),

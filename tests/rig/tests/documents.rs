@@ -11,7 +11,10 @@ fn root() -> PathBuf {
 
 fn output(program: &Path, args: &[&str]) -> (i32, String) {
     let out = Command::new(program).args(args).env_clear().envs(clean_environment()).output().unwrap();
-    (out.status.code().unwrap(), String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr))
+    (
+        out.status.code().unwrap(),
+        String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr),
+    )
 }
 
 #[test]
@@ -36,7 +39,8 @@ fn every_exit_status_of_the_contract_is_in_every_help() {
     for tool in ["arch-ship", "ts-hotbackup"] {
         let (_, help) = output(&program(tool).unwrap(), &["--help"]);
         for status in ["0", "1", "2", "3", "4", "5", "64", "75", "124", "130", "143"] {
-            let there = help.lines().any(|l| l.trim_start().split_once(' ').is_some_and(|(n, _)| n == status));
+            let there =
+                help.lines().any(|l| l.trim_start().split_once(' ').is_some_and(|(n, _)| n == status));
             assert!(there, "{tool} --help does not tell of status {status}");
         }
     }

@@ -51,7 +51,8 @@ pub(crate) fn bind_type(schema: &mut Value, name: &str) {
 }
 
 fn fields(table: &mut String, schema: &Value, wanted: impl Fn(&String) -> bool) -> Result<()> {
-    let properties = schema.get("properties").and_then(Value::as_object).context("a schema has no properties")?;
+    let properties =
+        schema.get("properties").and_then(Value::as_object).context("a schema has no properties")?;
     let required: Vec<&str> = schema
         .get("required")
         .and_then(Value::as_array)
@@ -59,8 +60,10 @@ fn fields(table: &mut String, schema: &Value, wanted: impl Fn(&String) -> bool) 
         .unwrap_or_default();
     table.push_str("| field | value | always | meaning |\n|---|---|---|---|\n");
     // What a reader can count on comes first.
-    let (always, sometimes): (Vec<_>, Vec<_>) =
-        properties.iter().filter(|(name, _)| wanted(name)).partition(|(name, _)| required.contains(&name.as_str()));
+    let (always, sometimes): (Vec<_>, Vec<_>) = properties
+        .iter()
+        .filter(|(name, _)| wanted(name))
+        .partition(|(name, _)| required.contains(&name.as_str()));
     for (name, property) in always.into_iter().chain(sometimes) {
         let always = if required.contains(&name.as_str()) { "yes" } else { "" };
         let meaning = meaning(property, schema);

@@ -53,9 +53,11 @@ pub(super) fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
     for command in commands() {
         let name = command.get_name().to_owned();
         files.insert(PathBuf::from(format!("docs/man/{name}.1")), man(command.clone())?);
-        for (shell, file) in
-            [(Shell::Bash, format!("{name}.bash")), (Shell::Zsh, format!("_{name}")), (Shell::Fish, format!("{name}.fish"))]
-        {
+        for (shell, file) in [
+            (Shell::Bash, format!("{name}.bash")),
+            (Shell::Zsh, format!("_{name}")),
+            (Shell::Fish, format!("{name}.fish")),
+        ] {
             let mut bytes = Vec::new();
             clap_complete::generate(shell, &mut command.clone(), name.clone(), &mut bytes);
             let text = String::from_utf8(bytes).context("completions are not UTF-8")?;
