@@ -1,19 +1,13 @@
 //! Who runs against whom: our tool, plain rsync, and the scripts before.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{ensure, Context};
+use anyhow::Context;
 
+use super::child::{self, Running};
 use super::data::Logs;
-use crate::host::{descendants, kill};
 use crate::tool::clean_environment;
-
-/// Nothing here needs so long; what does has lost its network.
-const LIMIT: Duration = Duration::from_secs(900);
 
 /// The way to the standby and the directories of one comparison.
 #[derive(Debug)]
@@ -107,7 +101,7 @@ impl Arena<'_> {
         if state.exists() {
             std::fs::remove_dir_all(&state).with_context(|| format!("remove {}", state.display()))?;
         }
-        self.finish(vec![self.spawn(self.arch_ship_command(), "arch-ship", b"")?])
+        child::run(self.arch_ship_command(), "arch-ship", &self.scratch, b"").map(|_| ())
     }
 
     fn plain(&self, names: &[PathBuf], parts: usize, options: &[&str]) -> anyhow::Result<()> {
@@ -120,9 +114,9 @@ impl Arena<'_> {
             rsync.args(["-e", &format!("{} -c aes128-gcm@openssh.com", self.ssh())]).arg(&self.logs.root);
             rsync.arg(format!("{}@{}:{}/", self.user, self.host, self.dest.display()));
             let list: Vec<u8> = part.iter().flat_map(|n| format!("{}\n", n.display()).into_bytes()).collect();
-            running.push(self.spawn(rsync, "rsync", &list)?);
+            running.push(Running::start(rsync, "rsync", &self.scratch, &list)?);
         }
-        self.finish(running)
+        running.into_iter().try_for_each(|r| r.finish().map(|_| ()))
     }
 
     fn original(&self, mut command: Command, names: &[PathBuf]) -> anyhow::Result<()> {
@@ -131,7 +125,7 @@ impl Arena<'_> {
         let root = &self.logs.root;
         let list: Vec<u8> =
             names.iter().flat_map(|n| format!("{}\n", root.join(n).display()).into_bytes()).collect();
-        self.finish(vec![self.spawn(command, "original", &list)?])
+        child::run(command, "original", &self.scratch, &list).map(|_| ())
     }
 
     fn ssh(&self) -> String {
@@ -146,65 +140,4 @@ impl Arena<'_> {
         }
         command
     }
-
-    fn spawn(&self, mut command: Command, name: &str, input: &[u8]) -> anyhow::Result<Running> {
-        let words = tempfile::NamedTempFile::new_in(&self.scratch).context("make a file for output")?;
-        let list = file_of(&self.scratch, input)?;
-        command.stdin(list).stdout(words.reopen()?).stderr(words.reopen()?);
-        let child = command.spawn().with_context(|| format!("start {name}"))?;
-        Ok(Running { name: name.to_owned(), child, words })
-    }
-
-    fn finish(&self, running: Vec<Running>) -> anyhow::Result<()> {
-        let mut failed = None;
-        for mut one in running {
-            let status = one.wait()?;
-            if !status.success() {
-                let words = String::from_utf8_lossy(&std::fs::read(one.words.path())?).into_owned();
-                let lines: Vec<&str> = words.lines().collect();
-                let last = lines[lines.len().saturating_sub(20)..].join("\n");
-                failed = Some(format!("{} ended with {status}:\n{last}", one.name));
-            }
-        }
-        ensure!(failed.is_none(), failed.unwrap_or_default());
-        Ok(())
-    }
-}
-
-struct Running {
-    name: String,
-    child: Child,
-    words: tempfile::NamedTempFile,
-}
-
-impl Running {
-    fn wait(&mut self) -> anyhow::Result<ExitStatus> {
-        let end = Instant::now() + LIMIT;
-        loop {
-            if let Some(status) = self.child.try_wait().with_context(|| format!("wait for {}", self.name))? {
-                return Ok(status);
-            }
-            ensure!(Instant::now() < end, "{} is still running after {} s", self.name, LIMIT.as_secs());
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-impl Drop for Running {
-    /// Ends what is still running, with all that it has started.
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let below = descendants(self.child.id());
-            kill(self.child.id());
-            below.iter().for_each(|p| kill(p.pid));
-            let _status = self.child.wait();
-        }
-    }
-}
-
-fn file_of(dir: &Path, bytes: &[u8]) -> anyhow::Result<Stdio> {
-    let mut file: File = tempfile::tempfile_in(dir).context("make a file for input")?;
-    file.write_all(bytes)?;
-    std::io::Seek::rewind(&mut file)?;
-    Ok(Stdio::from(file))
 }

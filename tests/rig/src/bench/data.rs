@@ -82,6 +82,13 @@ impl Redo {
         Ok(())
     }
 
+    /// Fills `out` with content that begins at the `at`th 8 KiB of it.
+    pub fn copy_into(&self, at: usize, out: &mut [u8]) {
+        let from = at % (self.blocks.len() / 8192) * 8192;
+        let n = out.len().min(self.blocks.len() - from);
+        out[..n].copy_from_slice(&self.blocks[from..from + n]);
+    }
+
     /// Makes `count` logs of `bytes` each below `root`.
     pub fn logs(&self, root: &Path, count: u32, bytes: u64) -> anyhow::Result<Logs> {
         let day = Path::new("2026_11_20");

@@ -1,17 +1,17 @@
 //! A `--follow` cycle that finds nothing to do, with many logs on both sides.
 
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context};
 
-use super::contestants::Arena;
+use super::child::Running;
+use super::contestants::{Arena, Way};
 use super::cpu;
 use super::data::Redo;
 use super::measure::{arrived, progress};
 use super::table::{Row, Table};
 use super::{Goal, Options};
-use crate::host::{kill, HostOptions, SshHost};
+use crate::host::{HostOptions, SshHost};
 
 const COUNT: u32 = 10_000;
 /// A small log: what a cycle costs does not depend on the size of what it does not read.
@@ -37,7 +37,7 @@ pub fn run(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
     };
     std::fs::create_dir_all(&arena.dest)?;
     let begin = Instant::now();
-    arena.ship(super::contestants::Way::ArchShip, logs.names.len()).context("ship the small logs")?;
+    arena.ship(Way::ArchShip, logs.names.len()).context("ship the small logs")?;
     let first = begin.elapsed().as_secs_f64();
     let (files, _) = arrived(&arena.dest)?;
     ensure!(files == logs.names.len(), "{files} of {COUNT} small logs arrived");
@@ -62,15 +62,16 @@ pub fn run(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
 
     let mut command = arena.arch_ship_command();
     command.args(["--follow", "--interval"]).arg(format!("{}s", INTERVAL.as_secs()));
-    let running = Followed::start(command)?;
+    let mut running = Running::start(command, "arch-ship --follow", &arena.scratch, b"")?;
     std::thread::sleep(WARM_UP);
-    let (cpu, sessions, begin) = (cpu::of_tree(running.0.id()), host.sessions()?, Instant::now());
+    let (cpu, sessions, begin) = (cpu::of_tree(running.id()), host.sessions()?, Instant::now());
     std::thread::sleep(WATCHED);
-    let used = (cpu::of_tree(running.0.id()).saturating_sub(cpu)).as_secs_f64();
+    let used = (cpu::of_tree(running.id()).saturating_sub(cpu)).as_secs_f64();
     let sessions = (host.sessions()? - sessions) as f64;
-    running.still_there()?;
     // A cycle begins an interval after the one before ended, so this is the most there can have been.
     let cycles = begin.elapsed().as_secs_f64() / INTERVAL.as_secs_f64();
+    ensure!(running.is_running()?, "arch-ship --follow ended:\n{}", running.words()?);
+    running.terminate()?;
     let (each, listings) = (used / cycles, sessions / cycles);
     let note = format!("{cycles:.0} cycles in {} s, {listings:.2} remote commands each", WATCHED.as_secs());
     table.push(row("arch-ship, idle cycle", None, Some(each), note));
@@ -79,37 +80,4 @@ pub fn run(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
         Goal::at_most("idle cycle, 10,000 logs: processor time of tool and children", each, 0.2, " s"),
         Goal::at_most("idle cycle, 10,000 logs: remote commands", listings, 1.1, ""),
     ])
-}
-
-/// A tool in the background that ends with the value.
-struct Followed(Child);
-
-impl Followed {
-    fn start(mut command: Command) -> anyhow::Result<Self> {
-        use std::process::Stdio;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self(command.spawn().context("start arch-ship --follow")?))
-    }
-
-    fn still_there(&self) -> anyhow::Result<()> {
-        ensure!(crate::host::alive(self.0.id()), "arch-ship --follow ended");
-        Ok(())
-    }
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let end = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < end {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        kill(self.0.id());
-        let _status = self.0.wait();
-    }
 }

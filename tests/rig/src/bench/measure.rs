@@ -85,6 +85,8 @@ pub fn compare(
     ways: &[Way],
     subset: usize,
 ) -> anyhow::Result<Comparison> {
+    let ways: Vec<Way> =
+        ways.iter().copied().filter(|w| !w.is_original() || options.originals != Originals::Never).collect();
     let all = arena.logs.names.len();
     let mut samples: Vec<Vec<(f64, f64, f64)>> = vec![Vec::new(); ways.len()];
     let mut shipped = vec![all; ways.len()];
@@ -122,7 +124,7 @@ pub fn compare(
         }
     }
     empty(&arena.dest)?;
-    let results = ways.iter().zip(samples).zip(shipped).map(|((way, samples), shipped)| {
+    let results = ways.into_iter().zip(samples).zip(shipped).map(|((way, samples), shipped)| {
         let middle = |pick: fn(&(f64, f64, f64)) -> f64| median(samples.iter().map(pick).collect());
         let (least, most) = samples.iter().fold((f64::MAX, 0.0_f64), |(a, b), s| (a.min(s.0), b.max(s.0)));
         let mut note = match samples.len() {
@@ -133,7 +135,7 @@ pub fn compare(
             note.push_str(&format!("; {shipped} of {all} files, scaled"));
         }
         Result {
-            way: *way,
+            way,
             seconds: middle(|s| s.0),
             cpu: middle(|s| s.1),
             connections: middle(|s| s.2).round() as usize,

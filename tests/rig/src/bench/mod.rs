@@ -3,6 +3,7 @@
 //! Absolute times mean nothing on another machine or day. What is held against a goal is a ratio of medians of runs
 //! that took turns, or a figure in processor seconds.
 
+mod child;
 mod contestants;
 mod cpu;
 mod data;
@@ -77,6 +78,8 @@ pub enum Originals {
     Once,
     /// All files in every round.
     Always,
+    /// Not at all.
+    Never,
 }
 
 /// What `bench ship` measures: a fast network, a slow link, the idle cycle.

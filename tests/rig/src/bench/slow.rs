@@ -50,5 +50,6 @@ pub fn run(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
     let faster = |way: Way| {
         Goal::at_least(format!("slow link: {} to arch-ship", way.name()), found.seconds(way) / ours, 4.0, "x")
     };
-    Ok(vec![faster(Way::Shell), faster(Way::PlainZstd)])
+    let measured = [Way::Shell, Way::PlainZstd].into_iter().filter(|w| !found.seconds(*w).is_nan());
+    Ok(measured.map(faster).collect())
 }

@@ -26,6 +26,10 @@ struct Args {
     #[arg(long)]
     full: bool,
 
+    /// Leave the originals out: our tools and plain rsync only
+    #[arg(long, conflicts_with_all = ["quick", "full"])]
+    ours: bool,
+
     /// Rounds; the median counts [default: 3, with --quick 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     rounds: Option<u8>,
@@ -75,9 +79,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<u8> {
-    let originals = match (args.quick, args.full) {
-        (true, _) => Originals::Subset,
-        (_, true) => Originals::Always,
+    let originals = match (args.quick, args.full, args.ours) {
+        (true, _, _) => Originals::Subset,
+        (_, true, _) => Originals::Always,
+        (_, _, true) => Originals::Never,
         _ => Originals::Once,
     };
     let options = Options {
