@@ -332,6 +332,8 @@ impl<'a> Backup<'a> {
         self.setup.log.info(&message);
         self.report.message = Some(message);
         self.report.exit = Some(match (self.failed.is_empty(), self.copied + plan.done.len() as u64) {
+            // The frame adds the signal; a failure that the signal itself has caused must not hide it.
+            _ if stopped => Exit::Success,
             (true, _) if plan.skipped.iter().any(|s| !s.harmless) => Exit::Partial,
             (true, _) => Exit::Success,
             (false, 0) => Exit::Failed,
