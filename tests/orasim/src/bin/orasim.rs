@@ -151,6 +151,14 @@ enum FaultSub {
         #[arg(long, default_value_t = 0)]
         skip: u32,
     },
+    /// A matching statement answers as if it had been done, and is not executed.
+    Pretend {
+        pattern: String,
+        #[arg(long)]
+        times: Option<u32>,
+        #[arg(long, default_value_t = 0)]
+        skip: u32,
+    },
     /// The session dies in a matching statement.
     KillSession {
         pattern: String,
@@ -212,6 +220,7 @@ fn fault(sub: FaultSub) -> Admin {
         FaultSub::Error { pattern, code, text, times, skip } => {
             add(pattern, Kind::Error { code, text }, times, skip)
         }
+        FaultSub::Pretend { pattern, times, skip } => add(pattern, Kind::Pretend, times, skip),
         FaultSub::KillSession { pattern, after, times, skip } => {
             add(pattern, Kind::KillSession { when: when(after) }, times, skip)
         }

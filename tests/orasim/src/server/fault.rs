@@ -17,6 +17,8 @@ pub enum Kind {
     Hang { seconds: Option<f64>, when: When },
     /// Answers this error instead of executing.
     Error { code: u32, text: String },
+    /// Answers as if it had been done, and does nothing: what only reading back can find out. Commands only.
+    Pretend,
     /// The server process dies: ORA-03113 here, the instance lives on.
     KillSession { when: When },
     /// The instance dies: ORA-03113 for everybody.

@@ -366,8 +366,14 @@ impl Link {
         let kinds = lock(&core.faults).statement(text);
         let mut lost = false;
         let mut refused = None;
+        let mut pretended = None;
         for kind in &kinds {
             match kind {
+                Kind::Pretend => {
+                    if let Ok(sql::Parsed::Command(_, what)) = sql::parse(text) {
+                        pretended = Some(Outcome::Done { what, notes: Vec::new() });
+                    }
+                }
                 Kind::Hang { seconds, when: When::Before } => lost |= core.wait(life, *seconds),
                 Kind::Error { code, text } => refused = Some((*code, text.clone())),
                 Kind::KillSession { when: When::Before } => lost = true,
@@ -382,9 +388,10 @@ impl Link {
             self.session = None;
             return Response::lost();
         }
-        let outcome = match refused {
-            Some((code, text)) => Err(SqlError::at(OraError::new(code, text), (1, 1))),
-            None => sql::run(&*core.database, session, text),
+        let outcome = match (refused, pretended) {
+            (Some((code, text)), _) => Err(SqlError::at(OraError::new(code, text), (1, 1))),
+            (None, Some(done)) => Ok(done),
+            (None, None) => sql::run(&*core.database, session, text),
         };
         for kind in &kinds {
             match kind {
