@@ -53,7 +53,11 @@ impl Pair {
             .env("LOG_DIR", at("log"))
             .env("DEST_HOST", self.host.host())
             .env("DEST_USER", self.host.user())
-            .env("SSH_OPTIONS", self.host.ssh_options_via(self.proxy.address())))
+            // Seconds instead of minutes until a silent line counts as dead.
+            .env(
+                "SSH_OPTIONS",
+                format!("{} -o ServerAliveInterval=1", self.host.ssh_options_via(self.proxy.address())),
+            ))
     }
 
     /// A call that scans `src`, ships to `dst` and asks no standby.
