@@ -83,6 +83,9 @@ impl Meter {
     }
 }
 
+/// Checkpoint SCN and size of a copy, or what is wrong with it.
+pub type Verdict = Result<(u64, u64), String>;
+
 /// One file that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -133,6 +136,23 @@ impl Depot {
     /// From now on signals no longer stop what runs there.
     pub fn finishing(&self) {
         self.conns.iter().for_each(|c| c.finishing());
+    }
+
+    /// Opens as many connections as `files` will use: not while a tablespace waits for them in backup mode.
+    ///
+    /// # Errors
+    /// That of the first connection that cannot be opened.
+    pub fn warm(&self, files: usize) -> Result<(), TransferError> {
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let open = |n| scope.spawn(move || self.conns.of(n).open());
+            let all: Vec<_> = (0..self.streams(files)).map(open).collect();
+            all.into_iter().filter_map(|t| t.join().ok()).collect()
+        });
+        results.into_iter().collect()
+    }
+
+    fn streams(&self, files: usize) -> usize {
+        adaptive::streams(self.rtt, files, self.way.workers, self.cores.max(2))
     }
 
     fn rate(&self) -> Option<u64> {
@@ -187,7 +207,7 @@ impl Depot {
         old: &dyn Fn(&str) -> bool,
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Vec<Result<Sent, TransferError>> {
-        let streams = adaptive::streams(self.rtt, files.len(), self.way.workers, self.cores.max(2));
+        let streams = self.streams(files.len());
         let has_old: Vec<bool> = files.iter().map(|f| old(&f.dest)).collect();
         // The largest first: the streams end together.
         let mut order: Vec<usize> = (0..files.len()).collect();
@@ -307,7 +327,7 @@ impl Depot {
         dbid: u64,
         copies: &[(&FileCopy, PathBuf)],
         frozen: &dyn Fn(u64) -> Option<u64>,
-    ) -> Result<Vec<Result<(u64, u64), String>>, TransferError> {
+    ) -> Result<Vec<Verdict>, TransferError> {
         let paths: Vec<PathBuf> = copies.iter().map(|(_, tmp)| tmp.clone()).collect();
         let largest = copies.iter().map(|(f, _)| f.block_size).max().unwrap_or(8192);
         let heads = self.conn().read_head(&paths, u32::try_from(2 * largest).unwrap_or(65536))?;

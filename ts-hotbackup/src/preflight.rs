@@ -64,6 +64,8 @@ pub fn destination(depot: &Depot, sid: &str, plan: &Plan) -> anyhow::Result<BTre
     let old: BTreeMap<String, u64> =
         files.iter().zip(sizes).filter_map(|(f, size)| Some((f.dest.clone(), size?))).collect();
     space(depot, plan, &dirs, &old)?;
+    let widest = plan.steps.iter().map(|s| s.files.len()).max().unwrap_or(0);
+    depot.warm(widest).map_err(there)?;
     Ok(old)
 }
 

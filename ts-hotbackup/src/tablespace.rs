@@ -16,6 +16,9 @@ use crate::finish::sha256;
 use crate::plan::{FileCopy, How, Step};
 use crate::sequence::{Checked, Deeds, Done};
 
+/// Files and what was wrong with their copies.
+type Failures = Vec<(FileCopy, String)>;
+
 /// The world in which a tablespace is copied.
 pub struct Work<'a> {
     pub keeper: &'a Keeper,
@@ -32,7 +35,7 @@ pub struct Work<'a> {
     pub earlier: Option<&'a Copied>,
     pub log: LogFile,
     /// What went wrong with single files.
-    pub failed: Vec<(FileCopy, String)>,
+    pub failed: Failures,
 }
 
 pub fn scope(step: &Step) -> Scope {
@@ -46,7 +49,7 @@ impl Work<'_> {
         step: &Step,
         files: &[FileCopy],
         frozen: &BTreeMap<u64, u64>,
-    ) -> anyhow::Result<(Vec<Checked>, Vec<(FileCopy, String)>)> {
+    ) -> anyhow::Result<(Vec<Checked>, Failures)> {
         let scope = scope(step);
         let keeper = self.keeper;
         let sent = self.depot.send(files, &|dest| self.old.contains_key(dest), &|| !keeper.is_capped(&scope));

@@ -1,5 +1,7 @@
 //! Whole cycles against the simulated database: what is copied, what is left out, and that it recovers.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! END BACKUP happens: whoever is killed, whatever hangs, at whatever step.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -29,15 +31,15 @@ fn kill(group: bool) {
     lab.wait_for_copy();
     let keepers = lab.keepers();
     assert_eq!(keepers.len(), 1);
-    let run_mark = format!("ORAPIPE_RUN=PROD-");
+    let run_mark = "ORAPIPE_RUN=PROD-";
     let own = |p: &u32| {
         std::fs::read_to_string(format!("/proc/{p}/cmdline")).is_ok_and(|c| c.contains(&lab.at("data")))
     };
-    assert!(marked(&run_mark).iter().any(own), "no rsync under way");
+    assert!(marked(run_mark).iter().any(own), "no rsync under way");
     signal(Signal::KILL, started.pid(), group);
     let took = lab.wait_for_end();
     assert!(took < Duration::from_secs(15), "{took:?}");
-    wait_for("the dead run's rsyncs are stopped", SOON, || !marked(&run_mark).iter().any(own));
+    wait_for("the dead run's rsyncs are stopped", SOON, || !marked(run_mark).iter().any(own));
     wait_for("the keeper ends when it has nothing to keep", SOON, || !alive(keepers[0]));
     let mut started = started;
     started.child.wait().unwrap();

@@ -1,5 +1,7 @@
 //! What is refused before anything is touched, what is only looked at, and what a full disk does.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! A simulated database, a place for the standby, and ts-hotbackup between them.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
