@@ -166,7 +166,8 @@ progress() {
         name=${mark##*/ts_} name=${name%.done}
         case "$shown" in *" $name "*) continue ;; esac
         shown="$shown$name "
-        say "tablespace ${name} is at the DR host"
+        # Marks write characters that no file name should have as %20 and the like.
+        say "tablespace $(printf '%b' "${name//%/\\x}") is at the DR host"
     done
 }
 limit=$((SECONDS + 600))
@@ -200,7 +201,7 @@ else
 fi
 export ORACLE_SID=DBPROD
 arch-ship --discover database --json >"$dir/rest.jsonl" 2>"$dir/rest.err" || { cat "$dir/rest.err" >&2; exit 2; }
-arch-ship --discover database --status --json >"$dir/status.jsonl" || { cat "$dir/status.jsonl" >&2; exit 2; }
+arch-ship --discover database --status --json >"$dir/status.jsonl" 2>"$dir/status.err" || { cat "$dir/status.jsonl" >&2; exit 2; }
 gaps=$(grep -c '"type":"gap"' "$dir/status.jsonl" || true)
 say "all redo is there; the point to recover to is SCN $scn"
 
@@ -227,6 +228,7 @@ eval "$(cat "$dir/compare.env")"
 [ "$equal" = true ] || exit 2
 logs=$(find "$dir/dr/arch" -type f ! -name '.*' | wc -l)
 redo=$(find "$dir/dr/arch" -type f ! -name '.*' -printf '%s\n' | awk '{s += $1} END {printf "%.1f", s / 1048576}')
+copied=$(ts-hotbackup --status --json 2>/dev/null | grep -c '"type":"tablespace".*"status":"copied"' || true)
 active=$(query "select 'R|'||count(*) from v\$backup where status='ACTIVE'")
 [ "$active" = 0 ] || { echo "demo: $active datafiles are still in backup mode" >&2; exit 2; }
 [ "$gaps" = 0 ] || { cat "$dir/status.jsonl" >&2; exit 2; }
@@ -236,8 +238,8 @@ step="the end"
 cat <<TEXT
 
 What was proved (in $((SECONDS - begin)) s):
-  copied     $files datafiles of $tablespaces tablespaces, $((bytes / 1048576)) MiB, in backup mode, while the database was writing
-             ($torn torn blocks in the copies before recovery; $left_out files of an offline tablespace left out)
+  copied     $files datafiles of $copied tablespaces, $((bytes / 1048576)) MiB, while the database was writing: $torn torn blocks
+             in the copies, healed by recovery ($left_out files of an offline tablespace left out, as asked)
   shipped    $logs archived logs, $redo MiB, each verified at the DR host; gaps: $gaps
   recovered  the standby to SCN $scn, by redo alone; no END BACKUP on copies
   compared   $blocks blocks with what the primary had at that SCN: all equal

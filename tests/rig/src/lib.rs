@@ -8,5 +8,7 @@ pub mod instance;
 pub mod licences;
 pub mod proxy;
 pub mod records;
+pub mod standby;
 pub mod tool;
+pub mod watch;
 pub mod world;
