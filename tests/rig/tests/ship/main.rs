@@ -6,6 +6,7 @@ mod follow;
 mod gaps;
 mod hangs;
 mod kills;
+mod liars;
 mod logs;
 mod names;
 mod oracle;

@@ -56,7 +56,6 @@ pub struct ArchivedRow {
     pub next_change: u64,
     pub name: String,
     pub standby_dest: bool,
-    pub dest: u64,
 }
 
 /// The rows of V$ARCHIVED_LOG.
@@ -68,14 +67,14 @@ pub struct Logs {
 impl Logs {
     pub fn of(instance: &Instance) -> Result<Self> {
         let rows = instance.sql(
-            "SELECT thread#, sequence#, resetlogs_id, TO_CHAR(first_change#), TO_CHAR(next_change#), standby_dest, dest_id, \
+            "SELECT thread#, sequence#, resetlogs_id, TO_CHAR(first_change#), TO_CHAR(next_change#), standby_dest, \
              name FROM v$archived_log ORDER BY resetlogs_id, thread#, sequence#, dest_id",
         )?;
         let all = rows
             .lines()
             .filter(|l| !l.is_empty())
             .map(|line| {
-                let mut parts = line.splitn(8, '|');
+                let mut parts = line.splitn(7, '|');
                 let mut next = || parts.next().context("a row of V$ARCHIVED_LOG");
                 Ok(ArchivedRow {
                     thread: next()?.trim().parse()?,
@@ -84,7 +83,6 @@ impl Logs {
                     first_change: next()?.trim().parse()?,
                     next_change: next()?.trim().parse()?,
                     standby_dest: next()? == "YES",
-                    dest: next()?.trim().parse()?,
                     name: next()?.to_owned(),
                 })
             })
