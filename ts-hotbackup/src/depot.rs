@@ -390,3 +390,51 @@ pub fn judge_copy(
         _ => Ok(scn),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: usize = 8192;
+
+    fn file() -> FileCopy {
+        FileCopy {
+            file: 4,
+            path: "/u05/4".to_owned(),
+            dest: "/u15/4".to_owned(),
+            bytes: 11 * BLOCK as u64,
+            block_size: BLOCK as u64,
+            creation_change: 1,
+        }
+    }
+
+    /// The first two blocks of datafile 4 with 10 blocks, by ORACLE_FACTS 5.
+    fn head(scn: u64) -> Vec<u8> {
+        let mut head = vec![0; 2 * BLOCK];
+        let mut put = |at: usize, bytes: &[u8]| head[BLOCK + at..BLOCK + at + bytes.len()].copy_from_slice(bytes);
+        put(0, &[0x0b, 0xa2]);
+        put(28, &7_u32.to_le_bytes());
+        put(44, &10_u32.to_le_bytes());
+        put(48, &8192_u32.to_le_bytes());
+        put(52, &4_u16.to_le_bytes());
+        put(54, &3_u16.to_le_bytes());
+        put(484, &u32::try_from(scn & 0xffff_ffff).unwrap().to_le_bytes());
+        put(488, &u16::try_from(scn >> 32).unwrap().to_le_bytes());
+        head
+    }
+
+    #[test]
+    fn a_copy_is_judged_by_its_header() {
+        let (whole, scn) = (11 * 8192, 959_994_799_549);
+        assert_eq!(judge_copy(&file(), 7, Some(scn), &head(scn), whole), Ok(scn));
+        assert_eq!(judge_copy(&file(), 7, None, &head(scn), whole + 8192), Ok(scn));
+        let wrong = |dbid, frozen, head: &[u8], bytes| judge_copy(&file(), dbid, frozen, head, bytes).unwrap_err();
+        assert!(wrong(7, Some(scn + 1), &head(scn), whole).contains("V$DATAFILE_HEADER said 959994799550"));
+        assert!(wrong(8, Some(scn), &head(scn), whole).contains("DBID 7 instead of 8"));
+        assert!(wrong(7, Some(scn), &head(scn), whole - 1).contains("its header says 90112"));
+        assert!(wrong(7, Some(scn), &vec![0; 2 * BLOCK], whole).contains("type 0x00"));
+        assert!(wrong(7, Some(scn), &head(scn)[..BLOCK], whole).contains("shorter than two blocks"));
+        let other = FileCopy { file: 5, ..file() };
+        assert!(judge_copy(&other, 7, Some(scn), &head(scn), whole).unwrap_err().contains("is of file 4"));
+    }
+}

@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::cycle::{Copied, CopiedFile};
 use crate::facts::{Contents, Database, Datafile, Facts, Key, Opened, Tablespace};
 use crate::map::PathMap;
-use crate::plan::{plan, How, Plan, Policy};
+use crate::plan::{outdated, plan, How, Plan, Policy};
 
 fn file(number: u64) -> Datafile {
     Datafile {
@@ -137,6 +137,19 @@ fn a_file_that_was_added_meanwhile_is_all_that_is_copied() {
 }
 
 #[test]
+fn a_read_only_copy_is_outdated_once_the_file_was_writable() {
+    let mut facts = facts(vec![tablespace("HIST", &[1])]);
+    facts.tablespaces[0].files[0].header_checkpoint = Some(50);
+    let mut done = copied(&of(&facts, &policy()));
+    let mark = done.values_mut().next().unwrap();
+    mark.files[0].read_only = true;
+    mark.files[0].checkpoint_scn = 50;
+    assert!(outdated(&facts, &done).is_empty());
+    facts.tablespaces[0].files[0].header_checkpoint = Some(60);
+    assert_eq!(outdated(&facts, &done).len(), 1);
+}
+
+#[test]
 fn another_destination_is_another_copy() {
     let facts = facts(vec![tablespace("USERS", &[1])]);
     let done = copied(&of(&facts, &policy()));
@@ -185,10 +198,9 @@ prop_compose! {
     ) -> Tablespace {
         let first = index as u64 * 10 + 1;
         let mut t = tablespace(&format!("TS {index}"), &(first..first + files).collect::<Vec<u64>>());
-        if let (Some(core), false) = (core, pdb) {
-            // Names repeat over containers only.
-            t.key.name = format!("{}{}", ["SYSTEM", "SYSAUX"][core], if index == 0 { "" } else { "X" });
-            t.key.name.push_str(&index.to_string()[..if index == 0 { 0 } else { 1 }]);
+        // Names repeat over containers only; the generator keeps the first of equal ones.
+        if let Some(core) = core {
+            t.key.name = ["SYSTEM", "SYSAUX"][core].to_owned();
         }
         t.contents = [Contents::Permanent, Contents::Undo, Contents::Temporary][kind as usize];
         if pdb {

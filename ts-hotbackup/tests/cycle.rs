@@ -192,3 +192,67 @@ fn many_streams_of_one_tool_leave_nothing_behind() {
     assert_eq!(ran.of("datafile").len(), 12 + 5);
     assert!(support::marked(&format!("ORAPIPE_RUN={}", ran.records[0]["run"].as_str().unwrap())).is_empty());
 }
+
+#[test]
+fn a_multitenant_database_is_copied_container_by_container() {
+    let mut lab = Lab::new(|spec, root| {
+        spec["pdbs"] = json!(["PDB1"]);
+        let list = spec["tablespaces"].as_array_mut().unwrap();
+        for (name, pdb) in [("SYSTEM", "PDB$SEED"), ("SYSTEM", "PDB1"), ("SYSAUX", "PDB1"), ("USERS", "PDB1")] {
+            let mut inner = ts(&root.join("data").join(pdb.replace('$', "")), name, 1);
+            inner["files"][0]["path"] =
+                json!(root.join("data").join(pdb).join(format!("{}.dbf", name.to_lowercase())));
+            inner["pdb"] = json!(pdb);
+            list.push(inner);
+        }
+    });
+    let ran = lab.run(&[]).exits(0);
+    let copied: Vec<String> = ran
+        .of("tablespace")
+        .iter()
+        .filter(|r| r["status"] == "copied")
+        .map(|r| format!("{}:{}", r["container"].as_str().unwrap_or("-"), r["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        copied,
+        [
+            "-:USERS",
+            "PDB1:USERS",
+            "-:SYSAUX",
+            "-:SYSTEM",
+            "-:UNDOTBS1",
+            "PDB$SEED:SYSTEM",
+            "PDB1:SYSAUX",
+            "PDB1:SYSTEM"
+        ]
+    );
+    assert!(ran.of("tablespace").iter().find(|r| r["container"] == "PDB$SEED").unwrap()["begin_scn"].is_null());
+    assert!(lab.dir.path().join("state/ts_PDB1%3AUSERS.done").exists());
+    lab.prove_recovery();
+}
+
+#[test]
+fn a_datafile_that_grows_meanwhile_recovers() {
+    let mut lab = Lab::small();
+    let started = lab.start_slow(&[]);
+    lab.wait_for_copy();
+    lab.sql(&format!("ALTER DATABASE DATAFILE '{}' RESIZE 2097152", lab.at("data/users01.dbf")));
+    lab.sql(&format!("ALTER DATABASE DATAFILE '{}' RESIZE 2097152", lab.at("data/system01.dbf")));
+    started.finish().exits(0);
+    lab.prove_recovery();
+}
+
+#[test]
+fn an_older_copy_under_the_final_name_is_replaced_whole() {
+    let mut lab = Lab::small();
+    std::fs::create_dir(lab.at("dr")).unwrap();
+    std::fs::write(lab.at("dr/users01.dbf"), vec![7; 3 << 20]).unwrap();
+    std::fs::write(lab.at("dr/.orapipe-hot-PROD-20200101T000000000Z-1-f4-1"), b"of a dead run").unwrap();
+    lab.run(&[]).exits(0);
+    assert_eq!(std::fs::metadata(lab.at("dr/users01.dbf")).unwrap().len(), (1 << 20) + 8192);
+    assert!(std::fs::read_dir(lab.at("dr"))
+        .unwrap()
+        .flatten()
+        .all(|e| !e.file_name().to_string_lossy().starts_with(".orapipe-")));
+    lab.prove_recovery();
+}
