@@ -8,6 +8,7 @@ mod hangs;
 mod kills;
 mod liars;
 mod logs;
+mod many;
 mod names;
 mod oracle;
 mod pair;

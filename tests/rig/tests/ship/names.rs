@@ -95,3 +95,29 @@ fn settings_of_the_originals_and_named_files() -> Result<()> {
     ensure!(matches!(outcome.status, Some(1 | 2)), "a named file that is not there: {}", said(&outcome));
     Ok(())
 }
+
+#[test]
+fn a_directory_of_this_machine_is_a_destination_too() -> Result<()> {
+    let pair = Pair::new()?;
+    for sequence in 1..=3 {
+        pair.add_as(&format!("2026_11_20/o1_mf_1_{sequence}_abcdefgh_.arc"), 1, sequence, 256 << 10)?;
+    }
+    let tool = || -> Result<rig::tool::Tool> {
+        Ok(pair.tool()?.env_remove("DEST_HOST").env_remove("DEST_USER").env_remove("SSH_OPTIONS"))
+    };
+    let half = pair.dst.join("2026_11_20/o1_mf_1_2_abcdefgh_.arc");
+    write(&half, &std::fs::read(pair.src.join("2026_11_20/o1_mf_1_2_abcdefgh_.arc"))?[..100_000])?;
+    let watch = pair.watch(&[half]);
+    let outcome = tool()?.run()?.expect(0)?;
+    ensure!(
+        (with_status(&outcome, "shipped"), with_status(&outcome, "resumed")) == (2, 1),
+        "{}",
+        said(&outcome)
+    );
+    ensure!(pair.host.connections()? == 0, "over ssh?");
+    ensure!(pair.mark(1)? == Some(3), "{:?}", pair.mark(1)?);
+    tool()?.arg("--verify").run()?.expect(0)?;
+    pair.check_equal()?;
+    ensure!(watch.end()? == 3, "each was looked at");
+    Ok(())
+}

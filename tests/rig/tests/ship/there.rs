@@ -2,6 +2,7 @@
 
 use std::fs::{File, FileTimes};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 
@@ -140,4 +141,53 @@ fn the_same_content_counts_as_there_wherever_it_lies() -> Result<()> {
     ensure!(pair.mark(1)? == Some(3), "the mark takes it back: {:?}", pair.mark(1)?);
     ensure!(std::fs::read(&path)? == bytes, "it was overwritten");
     Ok(())
+}
+
+/// An earlier script that is still at work on its half file: taking its name away from under it would end in a mix.
+#[test]
+fn a_half_file_that_somebody_still_writes_is_not_replaced() -> Result<()> {
+    let line = rig::proxy::Line { rate: 1 << 20, ..Default::default() };
+    let pair = Pair::with(line, None)?;
+    let source = pair.add(1, 1, BYTES)?;
+    let whole = std::fs::read(&source)?;
+    let half = pair.dst.join(name(1));
+    write(&half, &whole[..BYTES / 4])?;
+    let mut run = pair.tool()?.start()?;
+    run.until(Duration::from_secs(20), "it sends", |_| Ok(pair.proxy.bytes().0 > BYTES as u64 / 4))?;
+    write(&half, &whole[..BYTES / 2])?;
+    let outcome = run.wait()?;
+    ensure!(matches!(outcome.status, Some(1 | 5)), "{:?}\n{}", outcome.status, said(&outcome));
+    ensure!(said(&outcome).contains("changed by somebody else"), "{}", said(&outcome));
+    ensure!(std::fs::read(&half)? == whole[..BYTES / 2], "it was replaced under its writer");
+    ensure!(pair.mark(1)?.is_none(), "{:?}", pair.mark(1)?);
+    let outcome = pair.run(0)?;
+    ensure!(with_status(&outcome, "resumed") == 1, "{}", said(&outcome));
+    ensure!(std::fs::read(&half)? == whole, "completed now");
+    Ok(())
+}
+
+/// A state directory of the originals, and one that a crash has filled with garbage.
+#[test]
+fn the_number_of_the_original_and_a_corrupt_state_leave_nothing_out() -> Result<()> {
+    let pair = Pair::new()?;
+    for sequence in 1..=4 {
+        pair.add(1, sequence, 256 << 10)?;
+    }
+    write(&pair.state("last_arch_seq_thread1"), b"197800\n")?;
+    let outcome = pair.run(0)?;
+    ensure!(with_status(&outcome, "shipped") == 4 && pair.mark(1)? == Some(4), "{}", said(&outcome));
+    ensure!(said(&outcome).contains("197800"), "{}", said(&outcome));
+    for file in ["shipped_logs", "ship_marks", "last_arch_seq_thread1"] {
+        write(&pair.state(file), b"\0\0\0 garbage\n{\"x\":\n")?;
+    }
+    std::fs::remove_file(pair.dst.join(name(2)))?;
+    let outcome = pair.run(0)?;
+    ensure!(said(&outcome).matches("set aside").count() >= 3, "{}", said(&outcome));
+    ensure!(
+        (with_status(&outcome, "shipped"), with_status(&outcome, "present")) == (1, 3),
+        "{}",
+        said(&outcome)
+    );
+    ensure!(pair.mark(1)? == Some(4), "{:?}", pair.mark(1)?);
+    pair.check_equal()
 }
