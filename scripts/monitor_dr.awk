@@ -129,7 +129,8 @@ END {
             detail = ts_reason[name]
             if (detail == "" && ts_mode[name] != "") detail = sprintf("%.1f s in backup mode", ts_mode[name])
             line = cut(sprintf("%-22s %5s %12s  %s", cut(name, 22), ts_files[name] == "" ? "" : ts_files[name] " f", \
-                size(ts_bytes[name]), detail), width - 12)
+                ts_bytes[name] == "" ? "" : size(ts_bytes[name]), detail), width - 12)
+            sub(/ +$/, "", line)
             word = sprintf("  %-8s  ", rank[r])
             put((rank[r] == "failed" ? red(word) : rank[r] == "copied" ? green(word) : rank[r] == "waiting" ? yellow(word) : dim(word)) line)
         }

@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 usage: scripts/test.sh [TEST…]
 
-Set-up, format, lints, build, all tests, shell scripts, generated documents, licences. Stops at the first failure.
+Set-up, build, format, shell scripts, lints, generated documents, licences, all tests, the demo. Stops at the first failure.
 With TEST only the tests whose names contain it are run, after the build.
 TEXT
 }
@@ -64,3 +64,4 @@ run lints cargo clippy --locked --workspace --all-targets -- -D warnings
 run documents cargo run --locked -q -p rig --bin docs -- --check
 run licences scripts/licences.sh
 run tests cargo test --locked --workspace
+run demo scripts/demo.sh --quiet
