@@ -347,7 +347,101 @@ fn file_of(
     Ok(Some(log))
 }
 
-/// Whether a date from the database lies so far back that a copy of `now` of this host cannot tell; for lags.
+/// This host's clock in the form of the database's dates.
 pub fn local_now() -> NaiveDateTime {
     chrono::DateTime::<chrono::Local>::from(SystemTime::now()).naive_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> NaiveDateTime {
+        NaiveDateTime::default() + chrono::Duration::minutes(minutes)
+    }
+
+    fn row(sequence: u64, name: Option<&str>) -> Row {
+        Row {
+            key: Key { dbid: 7, resetlogs_id: 100, thread: 1, sequence },
+            resetlogs_change: 1,
+            first_change: sequence * 10,
+            next_change: sequence * 10 + 10,
+            next_time: None,
+            bytes: 3,
+            name: name.map(str::to_owned),
+        }
+    }
+
+    fn switch(sequence: u64, minute: i64, current: bool) -> Switch {
+        Switch {
+            thread: 1,
+            sequence,
+            first_change: sequence * 10,
+            next_change: (!current).then_some(sequence * 10 + 10),
+            first_time: Some(at(minute)),
+        }
+    }
+
+    fn answer(rows: Vec<Row>, history: Vec<Switch>) -> Answer {
+        Answer {
+            dbid: 7,
+            name: "PROD".to_owned(),
+            resetlogs_id: 100,
+            resetlogs_change: 1,
+            current_scn: 1000,
+            now: at(100),
+            incarnations: BTreeMap::from([(100, 1)]),
+            rows,
+            history,
+        }
+    }
+
+    #[test]
+    fn of_several_copies_the_one_with_a_file_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = dir.path().join("1_5_100.arc");
+        std::fs::write(&good, "xyz").unwrap();
+        let short = dir.path().join("1_6_100.arc");
+        std::fs::write(&short, "x").unwrap();
+        let answer = answer(
+            vec![
+                row(5, None),
+                row(5, Some("/gone/1_5_100.arc")),
+                row(5, good.to_str()),
+                row(6, short.to_str()),
+                row(7, Some("+FRA/PROD/ARCHIVELOG/thread_1_seq_7.1.1")),
+                row(8, Some("/gone/1_8_100.arc")),
+                row(9, None),
+            ],
+            Vec::new(),
+        );
+        let (logs, known) = answer.logs(&mut Headers::default(), false);
+        let absent = |s: u64| known[&row(s, None).key].absent.clone();
+        assert_eq!(absent(5), None);
+        assert_eq!(absent(8), Some(Absent::FileGone(PathBuf::from("/gone/1_8_100.arc"))));
+        assert_eq!(absent(9), Some(Absent::Deleted));
+        let states: Vec<_> = logs.iter().map(|l| (l.key.sequence, l.is_ready())).collect();
+        assert_eq!(states, [(5, true), (6, false), (7, false)]);
+        let SourceState::Damaged(reason) = &logs[2].state else { panic!("{:?}", logs[2]) };
+        assert!(reason.contains("ASM"));
+    }
+
+    #[test]
+    fn a_switch_that_was_not_archived_for_minutes_is_reported() {
+        // 5 is archived, 6 ended at minute 50, 7 at minute 98: the archiver may still be at work on it.
+        let history = vec![
+            switch(4, 0, false),
+            switch(5, 10, false),
+            switch(6, 20, false),
+            switch(7, 50, false),
+            switch(8, 98, true),
+        ];
+        let (_, known) = answer(vec![row(5, None)], history).logs(&mut Headers::default(), false);
+        let never: Vec<_> = known
+            .iter()
+            .filter(|(_, k)| k.absent == Some(Absent::NeverArchived))
+            .map(|(k, _)| k.sequence)
+            .collect();
+        assert_eq!(never, [6], "4 has aged out of V$ARCHIVED_LOG, 7 is only just over");
+    }
 }

@@ -1,11 +1,15 @@
 //! The destination: what lies there, and what dead runs of ours have left.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use common::exit::{Exit, Failure};
-use common::remote::{retry, Class, Entry, Kind, ListingState, RetryPolicy, TransferError};
+use common::remote::{
+    retry, Class, Connection, Entry, Kind, ListingState, RetryPolicy, Script, TransferError,
+};
 use common::signals;
 
 use crate::facts::{FileStat, Held, Key, SourceLog};
@@ -158,23 +162,57 @@ pub fn held(state: &State, remote: &Remote, logs: &[SourceLog]) -> BTreeMap<Key,
     held
 }
 
-/// Removes temporary directories of earlier runs for this database.
+/// Removes temporary directories of earlier runs and cycles for this database.
 ///
 /// Only old ones: the receiver of a cut connection may still be writing there, and only its own time-out ends it.
 pub fn clean(session: &Session, left: &BTreeMap<PathBuf, Left>) {
-    let run = session.temporary(0);
-    let own = run.file_name().unwrap_or_default().to_string_lossy();
-    let own = own.trim_end_matches('0').to_owned();
     for (dir, what) in left {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let idle = age_of(what.newest_ns);
-        if name.starts_with(&own) || idle < session.cli.io_timeout {
+        if idle < session.cli.io_timeout {
             continue;
         }
         match session.control().remove_tree(dir) {
             Ok(()) => session.log.info(&format!("removed {} of an earlier run", dir.display())),
             Err(e) => session.log.warning(&format!("remove {} of an earlier run: {e}", dir.display())),
         }
+    }
+}
+
+const SWEEP: &str = r#"
+xargs -0 -r sh -c '
+for d; do
+  case $d in */../*) continue ;; /*/.orapipe-ship-?*) ;; *) continue ;; esac
+  [ -L "$d" ] || rm -rf -- "$d" || exit 255
+done' sh
+"#;
+
+/// Removes this run's temporary directories whose content is of no more use, in one session. Also after a signal, but
+/// not for long.
+pub fn sweep(session: &Session) {
+    let done: Vec<PathBuf> = {
+        let all = session.temporaries.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|(_, keep)| !**keep).map(|(dir, _)| dir.clone()).collect()
+    };
+    sweep_some(session, session.control(), &done);
+}
+
+/// Removes these directories of this run.
+pub fn sweep_some(session: &Session, conn: &Connection, done: &[PathBuf]) {
+    if done.is_empty() {
+        return;
+    }
+    let mut limit = conn.limits.script;
+    if signals::pending().is_some() {
+        conn.finishing();
+        limit = Duration::from_secs(3);
+    }
+    let script = Script::new(SWEEP, limit).list(done.iter().map(|d| d.as_os_str().as_bytes()));
+    match conn.run(&script) {
+        Ok(_) => {
+            let mut all = session.temporaries.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|dir, _| !done.contains(dir));
+        }
+        Err(error) => session.log.warning(&format!("remove temporary directories of this run: {error}")),
     }
 }
 

@@ -11,6 +11,7 @@ mod facts;
 mod follow;
 mod gap;
 mod input;
+mod link;
 mod names;
 mod plan;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Verifies what was received, gives it its final name, keeps that it is there, and only then writes the receipt.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use common::record::{ArchivedLog, LogStatus};
@@ -40,10 +41,16 @@ pub fn finish<'p>(
     }
     let bytes = batch.iter().map(|p| p.log.stat.bytes).sum();
     let limit = reading_limit(bytes);
+    let began = std::time::Instant::now();
     let hashes = match again(session, session.cli.retries, || conn.sha256(&sent.temporary, limit)) {
         Ok(hashes) => hashes,
         Err(error) => return fail_all(session, shared, batch, &error, sent.attempts),
     };
+    session.log.info(&format!(
+        "{} logs hashed at the destination in {:.1}s",
+        hashes.len(),
+        began.elapsed().as_secs_f64()
+    ));
     let mut good = Vec::new();
     let mut back = Vec::new();
     let parts = batch.into_iter().zip(sent.temporary).zip(sent.sources).zip(hashes);
@@ -80,11 +87,8 @@ pub fn finish<'p>(
     if let Err(error) = publish(session, conn, good, limit, &sent.started, sent.attempts)? {
         shared.give_up(&error);
     }
-    for dir in &sent.dirs {
-        if let Err(error) = conn.remove_tree(dir) {
-            session.log.warning(&format!("remove {}: {error}", dir.display()));
-        }
-    }
+    sent.dirs.iter().for_each(|dir| session.keep_temporary(dir, false));
+    crate::destination::sweep_some(session, conn, &sent.dirs);
     Ok(())
 }
 
@@ -130,7 +134,7 @@ fn publish(
         }
         let pairs: Vec<(PathBuf, PathBuf)> =
             group.iter().map(|g| (g.temporary.clone(), final_path(session, g.piece.log))).collect();
-        let outcome = again(session, session.cli.retries, || conn.publish(&pairs, mode, limit));
+        let outcome = again(session, session.cli.retries, || name_all(conn, &pairs, mode, limit));
         let outcome = match outcome.and_then(|o| settled(session, conn, &group, o, limit)) {
             Ok(outcome) => outcome,
             Err(error) if error.class == Class::Interrupted => return Ok(Err(error)),
@@ -144,6 +148,39 @@ fn publish(
         receipts(session, &group, outcome, started, attempts)?;
     }
     Ok(Ok(()))
+}
+
+/// Many at a time where nothing is replaced; what is not done then, one by one with a reason.
+fn name_all(
+    conn: &Connection,
+    pairs: &[(PathBuf, PathBuf)],
+    mode: PublishMode,
+    limit: std::time::Duration,
+) -> Result<Vec<Published>, TransferError> {
+    let mut done = HashMap::new();
+    if mode == PublishMode::NoClobber {
+        let mut dirs: BTreeMap<&Path, Vec<PathBuf>> = BTreeMap::new();
+        for (temporary, last) in pairs {
+            dirs.entry(last.parent().unwrap_or(last)).or_default().push(temporary.clone());
+        }
+        for (dir, temporary) in dirs {
+            match crate::link::link(conn, &temporary, dir, limit) {
+                Ok(linked) => done.extend(linked),
+                Err(e) if e.class == Class::Retry || e.class == Class::Interrupted => return Err(e),
+                Err(_) => {}
+            }
+        }
+    }
+    let rest: Vec<(PathBuf, PathBuf)> =
+        pairs.iter().filter(|(_, l)| !done.contains_key(l)).cloned().collect();
+    let mut others = if rest.is_empty() { Vec::new() } else { conn.publish(&rest, mode, limit)? }.into_iter();
+    Ok(pairs
+        .iter()
+        .map(|(_, last)| match done.get(last) {
+            Some(s) => Published::Done(Stat { bytes: s.bytes, mtime_ns: s.mtime_ns, inode: s.inode }),
+            None => others.next().unwrap_or_else(|| Published::Failed("no answer".to_owned())),
+        })
+        .collect())
 }
 
 /// What a name leads to at last: published by us, taken by the very same content, or neither.

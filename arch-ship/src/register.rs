@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::Context;
-use common::exit::{Exit, Failure};
+use common::exit::Exit;
 use common::oracle::rman::Rman;
 use common::oracle::script::Script;
 use common::record::Log;
@@ -16,16 +16,6 @@ use crate::state::Entry;
 
 /// Names in one command; RMAN's lines are bounded.
 const AT_ONCE: usize = 50;
-
-/// Refuses early what cannot be done later.
-pub fn check(session: &Session) -> anyhow::Result<()> {
-    if session.cli.register && standby::runner(session).is_none() {
-        return Err(Failure::new(Exit::Usage, "--register: there is no standby to catalogue at")
-            .hint("name it with --dest-host, or with --standby-sid when it is on this machine")
-            .into());
-    }
-    Ok(())
-}
 
 /// Catalogues what is verified at the standby and was not catalogued yet.
 ///

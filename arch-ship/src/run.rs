@@ -13,11 +13,12 @@ use common::signals;
 
 use crate::cli::{Cli, Discover};
 use crate::cycle::Cycle;
+use crate::destination;
 use crate::input::{self, Named};
 use crate::session::{describe, text, Session, Tally};
 use crate::source::{Look, Source};
 use crate::state::State;
-use crate::{follow, register, status, verify};
+use crate::{follow, register, standby, status, verify};
 
 /// Runs the tool.
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
@@ -55,6 +56,9 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         lock,
         connections: Session::connections(cli, &target),
         rsync_log: if changes { Some(cli.common.log_dir()?.join("arch-ship.rsync.log")) } else { None },
+        rtt: std::sync::OnceLock::new(),
+        temporaries: Mutex::default(),
+        next_temporary: std::sync::atomic::AtomicUsize::new(0),
         claims: named.as_ref().map(|n| n.claims.clone()).unwrap_or_default(),
         target,
         dest_dir,
@@ -62,7 +66,6 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         sid,
         tally: Mutex::new(Tally::default()),
     };
-    register::check(&session)?;
     let notes = std::mem::take(&mut session.state().notes);
     for note in notes {
         session.say(note)?;
@@ -76,6 +79,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     } else {
         once(&session, &mut source, look, named.as_ref())?;
     }
+    destination::sweep(&session);
     let mut report = session.finish();
     if let Some(named) = &named {
         conclude(&mut report, named);
@@ -91,6 +95,12 @@ fn check(cli: &Cli) -> anyhow::Result<()> {
         return usage(
             "--discover scan needs a directory to look in",
             "name it with --source-dir or SOURCEBASEDIR",
+        );
+    }
+    if cli.register && !standby::is_named(cli) {
+        return usage(
+            "--register: there is no standby to catalogue at",
+            "name it with --dest-host, or with --standby-sid when it is on this machine",
         );
     }
     if let (Some(min), Some(max)) = (cli.seq_min, cli.seq_max) {

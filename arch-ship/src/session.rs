@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use common::app::{Frame, Report};
@@ -33,6 +34,11 @@ pub struct Session<'a> {
     /// One per worker at most; the first also lists, asks and catalogues.
     pub connections: Vec<Arc<Connection>>,
     pub rsync_log: Option<PathBuf>,
+    /// Round trip of a session, measured once.
+    pub rtt: OnceLock<Duration>,
+    /// Temporary directories that were made, and whether what is in them may still be of use.
+    pub temporaries: Mutex<BTreeMap<PathBuf, bool>>,
+    pub next_temporary: AtomicUsize,
     /// What records on standard input claim of the logs they name.
     pub claims: HashMap<PathBuf, Claim>,
     pub state: Mutex<State>,
@@ -222,9 +228,19 @@ impl<'a> Session<'a> {
         format!("{TEMPORARY}{}-", clean(&self.sid))
     }
 
-    /// A temporary directory of this run that was not used before.
-    pub fn temporary(&self, n: usize) -> PathBuf {
-        self.dest_dir.join(format!("{}{}-{n}", self.temporary_prefix(), clean(&self.frame.run)))
+    /// The name of a temporary directory that no attempt of this run has used: the receiver of an earlier one may still
+    /// be writing into its own.
+    pub fn temporary(&self) -> PathBuf {
+        let n = self.next_temporary.fetch_add(1, Ordering::SeqCst);
+        let dir = self.dest_dir.join(format!("{}{}-{n}", self.temporary_prefix(), clean(&self.frame.run)));
+        self.keep_temporary(&dir, false);
+        dir
+    }
+
+    /// Notes whether the content of a temporary directory may still be of use: to this run, or to the next.
+    pub fn keep_temporary(&self, dir: &Path, keep: bool) {
+        let mut all = self.temporaries.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(dir.to_path_buf(), keep);
     }
 
     /// The host of the destination as the state keeps it.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ pub struct Piece<'p> {
 pub struct Shared<'p> {
     pub streams: usize,
     pub rtt: Duration,
-    pub next_dir: AtomicUsize,
+    /// Temporary directories that exist and are empty, one for each batch.
+    pub made: Mutex<Vec<PathBuf>>,
     pub moved: AtomicU64,
     queue: Mutex<VecDeque<Vec<Piece<'p>>>>,
     progress: Mutex<Progress>,
@@ -54,12 +55,12 @@ pub struct Shared<'p> {
 }
 
 impl<'p> Shared<'p> {
-    fn new(streams: usize, rtt: Duration, batches: VecDeque<Vec<Piece<'p>>>) -> Self {
+    fn new(streams: usize, rtt: Duration, batches: VecDeque<Vec<Piece<'p>>>, made: Vec<PathBuf>) -> Self {
         let total = batches.iter().flatten().map(|p| p.log.stat.bytes).sum();
         Self {
             streams,
             rtt,
-            next_dir: AtomicUsize::new(0),
+            made: Mutex::new(made),
             moved: AtomicU64::new(0),
             queue: Mutex::new(batches),
             progress: Mutex::new(Progress::new(total)),
@@ -82,6 +83,11 @@ impl<'p> Shared<'p> {
         if !pieces.is_empty() {
             locked(&self.queue).push_back(pieces);
         }
+    }
+
+    /// A temporary directory that exists and is empty, if one is left.
+    pub fn made_dir(&self) -> Option<PathBuf> {
+        locked(&self.made).pop()
     }
 
     pub fn is_down(&self) -> bool {
@@ -158,8 +164,14 @@ pub fn ship(session: &Session, facts: &Facts, plan: &Plan, found: &Destination) 
     if questions.is_empty() && pieces.is_empty() {
         return Ok(());
     }
-    let connection_rtt = crate::destination::again(session, 1, || session.control().measure());
-    let rtt = connection_rtt.map_err(|e| crate::destination::stop(session, &e, "measure the connection"))?;
+    let rtt = match session.rtt.get() {
+        Some(rtt) => *rtt,
+        None => {
+            let rtt = crate::destination::again(session, 1, || session.control().measure())
+                .map_err(|e| crate::destination::stop(session, &e, "measure the connection"))?;
+            *session.rtt.get_or_init(|| rtt)
+        }
+    };
     pieces.extend(compare_all(session, questions, rtt)?);
     drop_open(session, &mut pieces)?;
     for piece in &mut pieces {
@@ -302,17 +314,25 @@ fn send_all(session: &Session, pieces: Vec<Piece<'_>>, rtt: Duration) -> anyhow:
         .collect();
     dirs.sort();
     dirs.dedup();
+    // Those of the first attempts as well: one session instead of one for each batch.
+    let made: Vec<PathBuf> = batches.iter().map(|_| session.temporary()).collect();
+    dirs.extend(made.iter().cloned());
     let streams = streams.min(batches.len());
-    let shared = Shared::new(streams, rtt, batches);
+    let shared = Shared::new(streams, rtt, batches, made);
     let made = crate::destination::again(session, session.cli.retries, || session.control().make_dirs(&dirs));
-    if let Err(error) = made {
-        shared.give_up(&error);
+    match made {
+        Ok(()) => session.tally().changed = true,
+        Err(error) => shared.give_up(&error),
     }
+    session.log.info(&format!("{streams} streams, round trip {:.1} ms", rtt.as_secs_f64() * 1000.0));
     in_parallel(streams, &|worker| {
         let conn = &session.connections[worker % session.connections.len()];
         work(session, &shared, conn)
     })?;
     locked(&shared.progress).end();
+    if signals::pending().is_none() {
+        crate::destination::sweep(session);
+    }
     not_tried(session, &shared)
 }
 

@@ -13,12 +13,16 @@ use crate::cli::Cli;
 use crate::facts::Applied;
 use crate::session::Session;
 
+/// Whether there is a standby to be asked.
+pub fn is_named(cli: &Cli) -> bool {
+    let named = [&cli.dest_host, &cli.standby_profile, &cli.standby_oracle_home, &cli.standby_sid];
+    named.iter().any(|n| n.is_some())
+}
+
 /// The standby's Oracle installation, when there is one to be asked.
 pub fn runner(session: &Session) -> Option<Runner> {
     let cli: &Cli = session.cli;
-    let named =
-        cli.standby_profile.is_some() || cli.standby_oracle_home.is_some() || cli.standby_sid.is_some();
-    if session.target.is_local() && !named {
+    if !is_named(cli) {
         return None;
     }
     let home = RemoteHome {

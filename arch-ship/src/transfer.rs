@@ -58,8 +58,10 @@ fn attempts(
     };
     loop {
         sent.attempts += 1;
-        let dir = session.temporary(shared.next_dir.fetch_add(1, Ordering::SeqCst));
-        let done = attempt(session, shared, conn, batch, &dir, &sent.temporary);
+        let made = shared.made_dir();
+        let fresh = made.is_none();
+        let dir = made.unwrap_or_else(|| session.temporary());
+        let done = attempt(session, shared, conn, batch, (&dir, fresh), &sent.temporary);
         sent.dirs.push(dir.clone());
         sent.temporary = batch.iter().map(|p| dir.join(p.log.path.file_name().unwrap_or_default())).collect();
         match done {
@@ -85,17 +87,20 @@ fn attempts(
     }
 }
 
-/// One attempt into the new directory `dir`; `before` is where the last attempt received each piece.
+/// One attempt into the directory `dir`, which nobody has used and which is to be made when it is `fresh`; `before` is where the last attempt received each piece.
 fn attempt(
     session: &Session,
     shared: &Shared,
     conn: &Connection,
     batch: &[Piece<'_>],
-    dir: &Path,
+    (dir, fresh): (&Path, bool),
     before: &[PathBuf],
 ) -> Result<Option<TransferError>, TransferError> {
-    conn.make_dirs(&[dir.to_path_buf()])?;
+    if fresh {
+        conn.make_dirs(&[dir.to_path_buf()])?;
+    }
     session.tally().changed = true;
+    session.keep_temporary(dir, true);
     let adopted = adopt(session, conn, batch, dir, before)?;
     let mode = if adopted { Mode::ResumeOwnTemporary } else { Mode::Whole };
     let sources: Vec<PathBuf> = batch.iter().map(|p| absolute(&p.log.path)).collect();
@@ -115,6 +120,12 @@ fn attempt(
         session.progress();
     })?;
     let bytes: u64 = outcome.sent.iter().map(|(_, n)| n).sum();
+    session.log.info(&format!(
+        "{} of {} logs, {bytes} bytes, went through rsync in {:.1}s",
+        outcome.sent.len(),
+        batch.len(),
+        began.elapsed().as_secs_f64()
+    ));
     if job.compression == Compression::None && !adopted {
         shared.measured(bytes, began.elapsed());
     }

@@ -1,5 +1,7 @@
 //! Shipping into a directory of this machine: what is there already, what is not whole, what is missing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use support::{age, Made, World, RESETLOGS};

@@ -1,5 +1,7 @@
 //! The run around the shipping: crashes, locks, state, settings, streams.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Write};

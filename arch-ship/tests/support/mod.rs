@@ -1,5 +1,5 @@
 //! Made-up archived logs with honest headers, and runs of the tool against directories.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
