@@ -25,6 +25,7 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
     let mut look = Some(first);
     let mut last = Look::default();
     let mut failures = 0_u32;
+    let mut expecting: Option<Instant> = None;
     session
         .log
         .info(&format!("following, one cycle every {}", humantime::format_duration(session.cli.interval)));
@@ -78,7 +79,7 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
             0 => session.cli.interval,
             n => Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(n.min(10))).min(LONGEST),
         };
-        look = pause(session, source, &last, wait, &signs)?;
+        look = pause(session, source, &last, wait, &signs, &mut expecting)?;
     }
     Ok(())
 }
@@ -92,15 +93,19 @@ fn reopen(session: &Session) -> anyhow::Result<()> {
 }
 
 /// Waits for the next cycle, or for a sign of a new log. Returns the last look where nothing can have changed.
+///
+/// `expecting` is the time of the last sign and outlives the cycle that it caused: a file that has just appeared has no
+/// row yet, and nothing in the directory tells when it gets one.
 fn pause(
     session: &Session,
     source: &mut Source<'_>,
     last: &Look,
     wait: Duration,
     before: &Signs,
+    expecting: &mut Option<Instant>,
 ) -> anyhow::Result<Option<Look>> {
     let end = Instant::now() + wait;
-    let mut expecting: Option<Instant> = None;
+    let mut noticed = false;
     let mut asked = Instant::now();
     loop {
         if signals::pending().is_some() {
@@ -119,8 +124,9 @@ fn pause(
         if changed && !source.asks_database() {
             return Ok(None);
         }
-        if changed && expecting.is_none() {
-            expecting = Some(now);
+        if changed && !noticed {
+            noticed = true;
+            *expecting = Some(now);
         }
         let ask = expecting.is_some_and(|since| now - since < EXPECTANT) && now - asked >= UNFINISHED;
         if ask {

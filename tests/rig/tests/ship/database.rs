@@ -12,8 +12,8 @@ use rig::host::HostOptions;
 use rig::tool::Tool;
 use rig::world::{Setup, World, STANDBY};
 
-use crate::oracle::{sqlplus, stand_by, stop_faults, switch, Logs};
-use crate::pair::{files, gap, said, with_status};
+use crate::oracle::{altered, sqlplus, stand_by, stop_faults, switch, Logs};
+use crate::pair::{files, gap, said, with_status, Watch};
 
 fn small() -> Spec {
     Spec { log_bytes: 512 << 10, changes_per_second: 0, ..Spec::default() }
@@ -273,5 +273,52 @@ fn the_cutoff_is_captured_once_and_keeps_every_log_that_ends_above_it() -> Resul
     ensure!(logs.local().any(|l| l.first_change <= scn && l.next_change > scn), "{logs:?}");
     ensure!(with_status(&outcome, "shipped") == needed.len(), "{needed:?}\n{}", said(&outcome));
     ensure!(mark(&world, 1) == needed.last().copied(), "{:?}", mark(&world, 1));
+    world.check(&[])
+}
+
+/// ARCn makes the final name at once and fills it; the row comes when the file is whole.
+#[test]
+fn follow_is_quick_with_a_slow_archiver_and_outlives_a_crash_of_the_primary() -> Result<()> {
+    let world = world(Spec { log_bytes: 4 << 20, ..small() }, HostOptions::default())?;
+    world.primary.admin(Admin::WriteBatch { n: 40 })?;
+    switch(&world.primary)?;
+    let (arch, there) = (world.layout().primary_archive(), world.layout().standby_archive());
+    let watch = Watch::start(&arch, &there, &[]);
+    let mut run = tool(&world)?.args(["--follow", "--interval", "5m", "--applied", "none"]).start()?;
+    let count = |dir: &std::path::Path| {
+        files(dir).map(|f| f.iter().filter(|p| !p.to_string_lossy().contains("/.")).count())
+    };
+    let arrived = |run: &mut rig::tool::Started, n: usize, what: &str| {
+        run.until(Duration::from_secs(15), what, |_| Ok(count(&there)? >= n))
+    };
+    arrived(&mut run, 1, "the first log arrives")?;
+
+    world.primary.admin(Admin::WriteBatch { n: 6000 })?;
+    world.primary.admin(Admin::Physics("{\"archiver_bytes_per_second\":150000}".to_owned()))?;
+    let begin = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| switch(&world.primary));
+        while !slow.is_finished() {
+            ensure!(count(&there)? == 1 || slow.is_finished(), "shipped while the archiver wrote it");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        slow.join().map_err(|_| anyhow::anyhow!("the switch died"))?
+    })?;
+    ensure!(begin.elapsed() > Duration::from_secs(2), "the archiver was not slow: {:?}", begin.elapsed());
+    arrived(&mut run, 2, "the slow log arrives")?;
+    world.primary.admin(Admin::Physics("{}".to_owned()))?;
+
+    world.primary.admin(Admin::Kill)?;
+    std::thread::sleep(Duration::from_secs(3));
+    ensure!(run.is_running()?, "{}", run.stderr()?);
+    altered(&world, rig::world::PRIMARY, "startup\n")?;
+    world.primary.admin(Admin::WriteBatch { n: 40 })?;
+    switch(&world.primary)?;
+    arrived(&mut run, 3, "a log after the crash arrives")?;
+    run.until(Duration::from_secs(5), "the mark", |_| Ok(mark(&world, 1) >= Some(3)))?;
+    run.signal(rustix::process::Signal::INT)?;
+    run.wait()?.expect(130)?;
+    watch.end()?;
+    check_there(&world)?;
     world.check(&[])
 }

@@ -166,7 +166,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn start(src: &Path, dst: &Path, except: &[PathBuf]) -> Self {
+    pub fn start(src: &Path, dst: &Path, except: &[PathBuf]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let wrong = Arc::new(Mutex::new(Vec::new()));
         let (ended, found) = (Arc::clone(&stop), Arc::clone(&wrong));
