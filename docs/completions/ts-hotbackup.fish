@@ -4,7 +4,7 @@ complete -c ts-hotbackup -l ssh-option -d 'Options for ssh, as in "-p 2222 -i ke
 complete -c ts-hotbackup -l map -d 'Put datafiles below SRC below DST at the standby; the longest SRC wins. May be repeated, or separated by commas' -r
 complete -c ts-hotbackup -l dest-base -d 'Put datafiles that no --map covers directly into DIR [default: none, such a file is an error]' -r -F
 complete -c ts-hotbackup -l standby-dir -d 'Put the standby control file and the recovery scripts into DIR at the standby [default: --dest-base, else the directory of the copy of datafile 1]' -r -F
-complete -c ts-hotbackup -l archlog-dir -d 'Where archived logs arrive at the standby: the recovery scripts catalogue them from there. Without it they ask for ARCHLOG_DIR when they are run' -r -F
+complete -c ts-hotbackup -l archlog-dir -d 'Where archived logs arrive at the standby: the RMAN script catalogues them from there. Without it they have to be catalogued by hand, or by arch-ship --register' -r -F
 complete -c ts-hotbackup -l workers -d 'Copy at most N datafiles at once' -r
 complete -c ts-hotbackup -l exclude -d 'Leave out tablespaces whose name matches RE; temporary ones are always left out' -r
 complete -c ts-hotbackup -l last -d 'Copy tablespaces whose name matches RE last [default: SYSTEM, SYSAUX and undo]' -r

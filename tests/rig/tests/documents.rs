@@ -10,7 +10,10 @@ fn root() -> PathBuf {
 }
 
 fn output(program: &Path, args: &[&str]) -> (i32, String) {
-    let out = Command::new(program).args(args).env_clear().envs(clean_environment()).output().unwrap();
+    // Help shows the values of settings.
+    let mut command = Command::new(program);
+    command.args(args).env_clear().envs(clean_environment()).env_remove("ORAPIPE_ALLOW_ROOT");
+    let out = command.output().unwrap();
     (
         out.status.code().unwrap(),
         String::from_utf8(out.stdout).unwrap() + &String::from_utf8_lossy(&out.stderr),

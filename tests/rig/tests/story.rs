@@ -125,6 +125,22 @@ fn a_lost_log_stops_recovery_before_the_hole_and_is_named() {
     let recovery = recover(&world, Some(scn)).unwrap();
     assert_eq!(recovery.status, 0, "{}", recovery.said);
     assert!(compare(&world.primary.dir, &world.standby.dir, scn).unwrap().equal());
+
+    // A hole in front of logs that have arrived is no end of the redo, even where the standby is consistent.
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(200));
+        world.primary.sql("ALTER SYSTEM ARCHIVE LOG CURRENT").unwrap();
+    }
+    world.tool("arch-ship").unwrap().args(["--discover", "database"]).run().unwrap().expect(0).unwrap();
+    let logs: Vec<PathBuf> = shipped(&world).into_iter().filter(|l| !logs.contains(l)).collect();
+    assert!(logs.len() >= 3, "{logs:?}");
+    std::fs::rename(&logs[1], world.path().join("kept.log")).unwrap();
+    let on = recover(&world, None).unwrap();
+    assert_eq!(on.status, 5, "{}", on.said);
+    assert!(on.said.contains("has arrived"), "{}", on.said);
+    std::fs::rename(world.path().join("kept.log"), &logs[1]).unwrap();
+    let on = recover(&world, None).unwrap();
+    assert_eq!(on.status, 0, "{}", on.said);
     world.check(&[]).unwrap();
 }
 

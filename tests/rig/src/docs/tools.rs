@@ -84,8 +84,11 @@ fn man(command: Command) -> Result<String> {
     String::from_utf8(bytes).context("a man page is not UTF-8")
 }
 
+/// Fills the block of options; a README that has none gets one at its end.
 fn with_options(readme: &str, options: &str) -> Result<String> {
-    let (head, rest) = readme.split_once(BEGIN).context("the line that begins the options is missing")?;
+    let Some((head, rest)) = readme.split_once(BEGIN) else {
+        return Ok(format!("{}\n\n## All options\n\n{BEGIN}{options}\n{END}", readme.trim_end()));
+    };
     let (_, tail) = rest.split_once(END).context("the line that ends the options is missing")?;
     ensure!(!tail.contains(BEGIN), "the options are there twice");
     Ok(format!("{head}{BEGIN}{options}\n{END}{tail}"))
