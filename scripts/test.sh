@@ -63,5 +63,5 @@ run scripts lint_scripts
 run lints cargo clippy --locked --workspace --all-targets -- -D warnings
 run documents cargo run --locked -q -p rig --bin docs -- --check
 run licences scripts/licences.sh
-run tests cargo test --locked --workspace
+run tests cargo test --locked --workspace --no-fail-fast
 run demo scripts/demo.sh --quiet
