@@ -186,8 +186,8 @@ fn age(log: &SourceLog) -> (u64, u64, u64, u64, &Path) {
 fn best_copies(logs: &[SourceLog]) -> Vec<usize> {
     let mut best: BTreeMap<Key, usize> = BTreeMap::new();
     let rank = |i: usize| (!logs[i].is_ready(), &logs[i].path);
-    for i in 0..logs.len() {
-        let slot = best.entry(logs[i].key).or_insert(i);
+    for (i, log) in logs.iter().enumerate() {
+        let slot = best.entry(log.key).or_insert(i);
         if rank(i) < rank(*slot) {
             *slot = i;
         }
