@@ -49,8 +49,8 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", env = "DEST_STANDBY_DIR")]
     pub standby_dir: Option<PathBuf>,
 
-    /// Where archived logs arrive at the standby: the recovery scripts catalogue them from there. Without it they ask
-    /// for ARCHLOG_DIR when they are run
+    /// Where archived logs arrive at the standby: the RMAN script catalogues them from there. Without it they have to be
+    /// catalogued by hand, or by arch-ship --register
     #[arg(long, value_name = "DIR", env = "DEST_ARCHLOG_DIR")]
     pub archlog_dir: Option<PathBuf>,
 

@@ -78,6 +78,23 @@ impl Meter {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).show(done);
     }
 
+    /// Runs something that is bounded in time and silent, so that nobody takes this run for a stalled one.
+    pub fn busy<T>(&self, work: impl FnOnce() -> T) -> T {
+        std::thread::scope(|scope| {
+            let (done, rx) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || {
+                while rx.recv_timeout(Duration::from_secs(1))
+                    == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+                {
+                    self.lock.progress();
+                }
+            });
+            let result = work();
+            drop(done);
+            result
+        })
+    }
+
     pub fn end(&self) {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).end();
     }
@@ -411,7 +428,8 @@ mod tests {
     /// The first two blocks of datafile 4 with 10 blocks, by ORACLE_FACTS 5.
     fn head(scn: u64) -> Vec<u8> {
         let mut head = vec![0; 2 * BLOCK];
-        let mut put = |at: usize, bytes: &[u8]| head[BLOCK + at..BLOCK + at + bytes.len()].copy_from_slice(bytes);
+        let mut put =
+            |at: usize, bytes: &[u8]| head[BLOCK + at..BLOCK + at + bytes.len()].copy_from_slice(bytes);
         put(0, &[0x0b, 0xa2]);
         put(28, &7_u32.to_le_bytes());
         put(44, &10_u32.to_le_bytes());
@@ -428,7 +446,8 @@ mod tests {
         let (whole, scn) = (11 * 8192, 959_994_799_549);
         assert_eq!(judge_copy(&file(), 7, Some(scn), &head(scn), whole), Ok(scn));
         assert_eq!(judge_copy(&file(), 7, None, &head(scn), whole + 8192), Ok(scn));
-        let wrong = |dbid, frozen, head: &[u8], bytes| judge_copy(&file(), dbid, frozen, head, bytes).unwrap_err();
+        let wrong =
+            |dbid, frozen, head: &[u8], bytes| judge_copy(&file(), dbid, frozen, head, bytes).unwrap_err();
         assert!(wrong(7, Some(scn + 1), &head(scn), whole).contains("V$DATAFILE_HEADER said 959994799550"));
         assert!(wrong(8, Some(scn), &head(scn), whole).contains("DBID 7 instead of 8"));
         assert!(wrong(7, Some(scn), &head(scn), whole - 1).contains("its header says 90112"));

@@ -162,7 +162,9 @@ impl<'a> Backup<'a> {
             if stopped || !self.failed.is_empty() || !plan.completes() {
                 return self.incomplete(&plan, stopped);
             }
-            let made = closing::make(self.setup, &self.depot, &self.facts, &self.store.marks(&self.cycle)?)?;
+            let marks = self.store.marks(&self.cycle)?;
+            let made =
+                self.depot.meter.busy(|| closing::make(self.setup, &self.depot, &self.facts, &marks))?;
             // The control file knows every file that was there when it was made: was each of them copied?
             self.facts = gather(&self.setup.sqlplus)?;
             let marks = self.marks(false)?;

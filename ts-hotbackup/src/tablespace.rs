@@ -1,7 +1,7 @@
 //! One tablespace, really: the keeper, the transfers, the marks.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, Context};
@@ -106,10 +106,17 @@ impl Work<'_> {
     fn compare(&self, step: &Step, copies: &[Checked]) -> anyhow::Result<()> {
         let tmps: Vec<PathBuf> = copies.iter().map(|c| c.tmp.clone()).collect();
         let bytes = copies.iter().map(|c| c.bytes).sum();
-        let there = self.depot.conn().sha256(&tmps, reading_limit(bytes)).map_err(|e| e.failure())?;
-        for (copy, there) in copies.iter().zip(there) {
-            let Some(file) = step.files.iter().find(|f| f.file == copy.file) else { continue };
-            let (here, _) = sha256(std::path::Path::new(&file.path))?;
+        // Both sides read at the same time.
+        let (there, here) = std::thread::scope(|scope| {
+            let there = scope.spawn(|| self.depot.conn().sha256(&tmps, reading_limit(bytes)));
+            let file = |c: &Checked| step.files.iter().find(|f| f.file == c.file);
+            let here: anyhow::Result<Vec<(&FileCopy, String)>> =
+                copies.iter().filter_map(file).map(|f| Ok((f, sha256(Path::new(&f.path))?.0))).collect();
+            (there.join(), here)
+        });
+        let there =
+            there.map_err(|_| anyhow::anyhow!("hash the copies at the standby"))?.map_err(|e| e.failure())?;
+        for ((file, here), there) in here?.into_iter().zip(there) {
             let there = there.map_err(|why| anyhow::anyhow!("hash {} at the standby: {why}", file.dest))?;
             if here != there {
                 bail!("datafile {} {} differs from its copy although it is read only", file.file, file.path);
@@ -145,7 +152,7 @@ impl Deeds for Work<'_> {
         let files: Vec<(u64, String)> =
             step.online.iter().map(|n| (*n, self.paths.get(n).cloned().unwrap_or_default())).collect();
         self.log.info(&format!("BEGIN BACKUP of {}", step.key));
-        let begun = self.keeper.begin(self.dbid, &scope(step), &files)?;
+        let begun = self.depot.meter.busy(|| self.keeper.begin(self.dbid, &scope(step), &files))?;
         for file in &begun.files {
             self.log.info(&format!(
                 "datafile {} is {}, frozen at SCN {}",
@@ -177,7 +184,7 @@ impl Deeds for Work<'_> {
             }
         }
         if step.how == How::AsItIs {
-            self.compare(step, &good)?;
+            self.depot.meter.busy(|| self.compare(step, &good))?;
         }
         Ok(good)
     }
@@ -198,7 +205,7 @@ impl Deeds for Work<'_> {
             let file = file.with_context(|| format!("datafile {} was not in the plan", copy.file))?;
             pairs.push((copy.tmp.clone(), PathBuf::from(&file.dest)));
         }
-        self.depot.publish(&pairs, copies.iter().map(|c| c.bytes).sum())
+        self.depot.meter.busy(|| self.depot.publish(&pairs, copies.iter().map(|c| c.bytes).sum()))
     }
 
     fn mark(&mut self, step: &Step, done: &Done) -> anyhow::Result<()> {

@@ -198,11 +198,13 @@ fn a_multitenant_database_is_copied_container_by_container() {
     let mut lab = Lab::new(|spec, root| {
         spec["pdbs"] = json!(["PDB1"]);
         let list = spec["tablespaces"].as_array_mut().unwrap();
-        for (name, pdb) in [("SYSTEM", "PDB$SEED"), ("SYSTEM", "PDB1"), ("SYSAUX", "PDB1"), ("USERS", "PDB1")] {
+        for (name, pdb) in [("SYSTEM", "PDB$SEED"), ("SYSTEM", "PDB1"), ("SYSAUX", "PDB1"), ("USERS", "PDB1")]
+        {
             let mut inner = ts(&root.join("data").join(pdb.replace('$', "")), name, 1);
             inner["files"][0]["path"] =
                 json!(root.join("data").join(pdb).join(format!("{}.dbf", name.to_lowercase())));
             inner["pdb"] = json!(pdb);
+            inner["read_only"] = json!(pdb == "PDB$SEED");
             list.push(inner);
         }
     });
@@ -226,7 +228,9 @@ fn a_multitenant_database_is_copied_container_by_container() {
             "PDB1:SYSTEM"
         ]
     );
-    assert!(ran.of("tablespace").iter().find(|r| r["container"] == "PDB$SEED").unwrap()["begin_scn"].is_null());
+    assert!(
+        ran.of("tablespace").iter().find(|r| r["container"] == "PDB$SEED").unwrap()["begin_scn"].is_null()
+    );
     assert!(lab.dir.path().join("state/ts_PDB1%3AUSERS.done").exists());
     lab.prove_recovery();
 }
