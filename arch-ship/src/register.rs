@@ -1,6 +1,6 @@
 //! `--register`: catalogues shipped logs in the standby's control file and reads back that they are there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Context;
@@ -16,6 +16,8 @@ use crate::state::Entry;
 
 /// Names in one command; RMAN's lines are bounded.
 const AT_ONCE: usize = 50;
+/// Calls in a row that took nothing: then it is not the logs.
+const GIVE_UP: usize = 5;
 
 /// Catalogues what is verified at the standby and was not catalogued yet.
 ///
@@ -42,26 +44,7 @@ pub fn register(session: &Session, verified: &BTreeSet<Key>) -> anyhow::Result<(
         limit: session.cli.io_timeout.max(std::time::Duration::from_secs(600)),
         log: Some(log),
     };
-    let mut said = String::new();
-    let mut trouble = None;
-    for some in fit.chunks(AT_ONCE) {
-        session.progress();
-        let names: Vec<String> = some.iter().map(|e| format!("'{}'", e.dest)).collect();
-        // One command each: RMAN gives up a whole list at the first file that it does not take.
-        let commands: String = names.iter().map(|n| format!("CATALOG ARCHIVELOG {n};\n")).collect();
-        match rman.run(&commands).context("catalogue at the standby") {
-            Ok(done) => {
-                if !done.success() {
-                    trouble.get_or_insert_with(|| done.done.describe());
-                }
-                said.push_str(&done.output);
-            }
-            Err(error) => {
-                trouble.get_or_insert(format!("{error:#}"));
-                break;
-            }
-        }
-    }
+    let (said, refusals) = catalogue(session, &rman, &fit);
     let known = match known(session) {
         Ok(known) => known,
         Err(error) => {
@@ -76,11 +59,51 @@ pub fn register(session: &Session, verified: &BTreeSet<Key>) -> anyhow::Result<(
     let done = done.into_iter().map(|e| Entry { registered: true, ..e }).collect();
     session.state().keep(done)?;
     for entry in open {
-        let reason =
-            trouble.clone().unwrap_or_else(|| "RMAN ended well and the log is not catalogued".to_owned());
-        refused(session, &entry, &reason)?;
+        let told = refusals.get(&entry.dest).map(String::as_str);
+        refused(session, &entry, told.unwrap_or("RMAN ended well and the log is not catalogued"))?;
     }
     Ok(())
+}
+
+/// What RMAN printed, and why it did not take a log, by its path.
+///
+/// RMAN leaves a command file at its first error: a call ends with the first log that it does not take, and another one
+/// goes on behind that.
+fn catalogue(session: &Session, rman: &Rman, logs: &[Entry]) -> (String, HashMap<String, String>) {
+    let mut said = String::new();
+    let mut refusals = HashMap::new();
+    let mut left = logs;
+    let mut in_a_row = 0;
+    while !left.is_empty() {
+        session.progress();
+        let some = &left[..left.len().min(AT_ONCE)];
+        // One command each: of a list RMAN takes nothing when it does not take one of them.
+        let commands: String = some.iter().map(|e| format!("CATALOG ARCHIVELOG '{}';\n", e.dest)).collect();
+        let (reason, go_on) = match rman.run(&commands).context("catalogue at the standby") {
+            Ok(done) if done.success() => {
+                said.push_str(&done.output);
+                left = &left[some.len()..];
+                in_a_row = 0;
+                continue;
+            }
+            Ok(done) => {
+                let taken = named_by_rman(&done.output);
+                let good = some.iter().take_while(|e| taken.contains(&e.dest)).count();
+                said.push_str(&done.output);
+                in_a_row = if good > 0 { 1 } else { in_a_row + 1 };
+                left = &left[good..];
+                if good == some.len() {
+                    continue;
+                }
+                (done.done.describe(), in_a_row < GIVE_UP)
+            }
+            Err(error) => (format!("{error:#}"), false),
+        };
+        let given_up = if go_on { left.len().min(1) } else { left.len() };
+        refusals.extend(left[..given_up].iter().map(|e| (e.dest.clone(), reason.clone())));
+        left = &left[given_up..];
+    }
+    (said, refusals)
 }
 
 fn refused(session: &Session, entry: &Entry, reason: &str) -> anyhow::Result<()> {

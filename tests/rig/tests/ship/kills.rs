@@ -144,6 +144,7 @@ fn two_hundred_logs_arrive_through_random_kills() -> Result<()> {
             outcome.stderr
         );
         eprintln!("run {round}: {:?} after {:.1?}, struck {struck:?}", outcome.status, outcome.elapsed);
+        watch.so_far()?;
         pair.check_marks(&[1, 2], place)?;
         let kinds: std::collections::BTreeSet<Blow> = struck.iter().copied().collect();
         if outcome.status == Some(0) && outcome.count("failed") == 0 {

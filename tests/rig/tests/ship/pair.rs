@@ -199,12 +199,18 @@ impl Watch {
         Self { stop, wrong, thread: Some(thread) }
     }
 
+    /// Fails as soon as something was seen that is not whole.
+    pub fn so_far(&self) -> Result<()> {
+        let wrong = self.wrong.lock().map(|w| w.clone()).unwrap_or_default();
+        ensure!(wrong.is_empty(), "{wrong:#?}");
+        Ok(())
+    }
+
     /// How many files were looked at.
     pub fn end(mut self) -> Result<usize> {
         self.stop.store(true, Ordering::SeqCst);
         let checked = self.thread.take().and_then(|t| t.join().ok()).context("the watcher died")?;
-        let wrong = self.wrong.lock().map(|w| w.clone()).unwrap_or_default();
-        ensure!(wrong.is_empty(), "{wrong:#?}");
+        self.so_far()?;
         Ok(checked)
     }
 }
