@@ -47,7 +47,7 @@ pub fn invalidate(setup: &Setup, depot: &Depot, facts: &Facts) -> anyhow::Result
     let dir = standby_dir(setup, facts)?;
     let failure = |e: common::remote::TransferError| e.failure();
     depot.conn().make_dirs(&[PathBuf::from(&dir)]).map_err(failure)?;
-    finish::put(depot, &facts_name(&dir, &setup.sid), &unfinished(&setup.frame.run))
+    finish::put(depot, &facts_name(&dir, &setup.sid), unfinished(&setup.frame.run).as_bytes())
 }
 
 /// Archives the last redo and makes the standby control file.

@@ -37,7 +37,7 @@ pub fn standby_controlfile(
     let mut script = Script::new();
     script.exec(format!("ALTER DATABASE CREATE STANDBY CONTROLFILE AS {} REUSE", constant(&name)?));
     sqlplus.run(&script).context("create the standby control file")?;
-    ship(depot, &scratch.0, dest, "ctl").with_context(|| format!("ship the standby control file to {dest}"))
+    ship(depot, &scratch.0, dest).with_context(|| format!("ship the standby control file to {dest}"))
 }
 
 /// The instance's parameters as a text file. Not essential: `None` with the reason when the instance cannot write it.
@@ -55,7 +55,12 @@ pub fn pfile(
         let mut script = Script::new();
         script.exec(format!("CREATE PFILE = {name} FROM {source}"));
         match sqlplus.run(&script) {
-            Ok(_) => return ship(depot, &scratch.0, dest, "ora").map(Ok),
+            Ok(_) => {
+                let text = std::fs::read(&scratch.0)
+                    .with_context(|| format!("read the parameter file {}", scratch.0.display()))?;
+                put(depot, dest, &text)?;
+                return Ok(Ok((hex(&Sha256::digest(&text)), text.len() as u64)));
+            }
             Err(e) if e.kind == common::oracle::sql_error::SqlErrorKind::Statement => refusals.push(e.text),
             Err(e) => return Err(e).context("write the parameter file"),
         }
@@ -63,10 +68,10 @@ pub fn pfile(
     Ok(Err(refusals.join("; ")))
 }
 
-/// Sends one small file, compares its hash there and gives it its name.
-fn ship(depot: &Depot, source: &Path, dest: &str, kind: &str) -> anyhow::Result<(String, u64)> {
+/// Sends the control file, which may be large, compares its hash there and gives it its name.
+fn ship(depot: &Depot, source: &Path, dest: &str) -> anyhow::Result<(String, u64)> {
     let (hash, bytes) = sha256(source)?;
-    let tmp = depot.tmp(dest, kind);
+    let tmp = depot.tmp(dest, "ctl");
     let files = Files::One { source: source.to_owned(), dest: tmp.clone() };
     let mut job = RsyncJob::new(files, Mode::Whole, depot.way.io_timeout);
     job.log = Some(depot.way.rsync_log.clone());
@@ -95,7 +100,7 @@ pub fn scripts(depot: &Depot, recovery: &Recovery) -> anyhow::Result<Vec<File>> 
     ];
     let mut records = Vec::new();
     for (path, text) in texts {
-        put(depot, &path, &text)?;
+        put(depot, &path, text.as_bytes())?;
         records.push(File {
             path,
             bytes: Some(text.len() as u64),
@@ -111,10 +116,10 @@ pub fn scripts(depot: &Depot, recovery: &Recovery) -> anyhow::Result<Vec<File>> 
 }
 
 /// A small text at the destination, whole or not at all.
-pub fn put(depot: &Depot, path: &str, text: &str) -> anyhow::Result<()> {
+pub fn put(depot: &Depot, path: &str, text: &[u8]) -> anyhow::Result<()> {
     depot
         .conn()
-        .put(text.as_bytes(), Path::new(path), 0o640)
+        .put(text, Path::new(path), 0o640)
         .map_err(|e| e.failure())
         .with_context(|| format!("write {path} at {}", depot.way.target.label()))
 }

@@ -486,12 +486,12 @@ impl Keeper {
         }
     }
 
-    /// Doubles from half a second up to half a minute, and is one second while a doubt is watched.
+    /// Doubles from half a second up to ten seconds, and is one second while a doubt is watched.
     fn pause(&self) -> Duration {
         if self.tries == 0 {
             return Duration::from_secs(1);
         }
-        Duration::from_millis(250 << self.tries.min(7)).min(Duration::from_secs(30))
+        Duration::from_millis(250 << self.tries.min(7)).min(Duration::from_secs(10))
     }
 
     fn forget(&mut self, scope: &Scope) -> anyhow::Result<()> {
