@@ -14,7 +14,16 @@ pub fn reading_limit(bytes: u64) -> Duration {
     Duration::from_secs(120 + bytes / 20_000_000)
 }
 
-const SHA256: &str = r#"xargs -0 -r -n "$1" sha256sum -b -- 2>/dev/null; exit 0"#;
+/// Not every sha256sum knows the processor's own SHA instructions: that of Debian's coreutils 9.1 needs 1.8 s for a GiB
+/// where openssl needs 0.5 s. Both print the same lines, but only sha256sum escapes names.
+const SHA256: &str = r#"
+if [ "$2" = plain ] && command -v openssl >/dev/null 2>&1; then
+  xargs -0 -r -n "$1" openssl dgst -sha256 -r 2>/dev/null
+else
+  xargs -0 -r -n "$1" sha256sum -b -- 2>/dev/null
+fi
+exit 0
+"#;
 
 const SHA256_ONE: &str = r#"
 xargs -0 -r -n "$1" sh -c '
@@ -70,7 +79,8 @@ impl Connection {
     ) -> Result<Vec<Result<String, String>>, TransferError> {
         let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
         paths.iter().try_for_each(|p| absolute(p))?;
-        let script = Script::new(SHA256, limit).arg(per_call(&paths, 1)).list(bytes_of(&paths));
+        let names = if paths.iter().all(|p| is_plain(p)) { "plain" } else { "odd" };
+        let script = Script::new(SHA256, limit).arg(per_call(&paths, 1)).arg(names).list(bytes_of(&paths));
         let out = self.run(&script)?;
         let known: std::collections::HashMap<PathBuf, String> =
             out.split(|b| *b == b'\n').filter_map(parse_line).collect();
@@ -133,6 +143,11 @@ impl Connection {
 
 fn bytes_of<'a>(paths: &'a [&Path]) -> impl Iterator<Item = &'a [u8]> {
     paths.iter().map(|p| p.as_os_str().as_bytes())
+}
+
+/// Whether a line that ends with this name can be read back without escapes.
+fn is_plain(path: &Path) -> bool {
+    !path.as_os_str().as_bytes().iter().any(|b| matches!(b, b'\n' | b'\r' | b'\\'))
 }
 
 /// One line of sha256sum: a leading backslash says that the name is escaped.
@@ -240,6 +255,44 @@ mod tests {
         }
         assert_eq!(got[2], Err("No such file or directory".to_owned()));
         assert_eq!(got[4], Err("Is a directory".to_owned()));
+    }
+
+    #[test]
+    fn a_name_with_a_newline_takes_no_other_files_hash() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (long, short) = (tmp.path().join("a\nb"), tmp.path().join("a"));
+        std::fs::write(&long, b"long").unwrap();
+        std::fs::write(&short, b"short").unwrap();
+        // openssl before 3.0 prints such a name as it is.
+        assert!(!is_plain(&long) && !is_plain(Path::new("/a\\b")) && !is_plain(Path::new("/a\r")));
+        for files in [[long.clone(), short.clone()], [short.clone(), long.clone()]] {
+            let got = Connection::local().sha256(&files, Duration::from_secs(20)).unwrap();
+            for (file, hash) in files.iter().zip(got) {
+                assert_eq!(hash.unwrap(), sha(&std::fs::read(file).unwrap()), "{file:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_names_are_hashed_and_what_cannot_be_read_has_its_reason() {
+        let tmp = tempfile::tempdir().unwrap();
+        let names = ["1_1.arc", "a b", "$(touch x)", "*", "vanished", "'\"", "empty"];
+        let mut files: Vec<PathBuf> = names.iter().map(|n| tmp.path().join(n)).collect();
+        for file in files.iter().filter(|f| !f.ends_with("vanished")) {
+            let bytes = if file.ends_with("empty") { b"" } else { file.as_os_str().as_bytes() };
+            std::fs::write(file, bytes).unwrap();
+        }
+        files.insert(3, tmp.path().to_path_buf());
+        assert!(files.iter().all(|f| is_plain(f)));
+        let got = Connection::local().sha256(&files, Duration::from_secs(20)).unwrap();
+        for (file, hash) in files.iter().zip(&got) {
+            match std::fs::read(file) {
+                Ok(bytes) => assert_eq!(*hash, Ok(sha(&bytes)), "{}", file.display()),
+                Err(_) => assert!(hash.is_err(), "{}", file.display()),
+            }
+        }
+        assert_eq!(got[3], Err("Is a directory".to_owned()));
+        assert_eq!(got[5], Err("No such file or directory".to_owned()));
     }
 
     #[test]
