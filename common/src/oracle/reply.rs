@@ -149,7 +149,9 @@ impl Trouble {
             // An error text goes on over the next lines until something else begins.
             if let (false, Some(last)) = (self.codes.is_empty(), self.text.last_mut()) {
                 let more = String::from_utf8_lossy(line);
-                if !more.trim().is_empty() && last.len() < 500 {
+                // Our own marks and what the settings say do not belong to an error.
+                let own = more.starts_with("orapipe.") || more.ends_with(" cleared");
+                if !own && !more.trim().is_empty() && last.len() < 500 {
                     last.push(' ');
                     last.push_str(more.trim());
                 }
@@ -162,6 +164,18 @@ impl Trouble {
         if self.text.len() < 12 {
             self.text.push(String::from_utf8_lossy(line).trim().to_owned());
         }
+    }
+}
+
+impl Trouble {
+    /// What to tell a person: without the SP2- complaints that only follow from an error of Oracle.
+    pub fn told(&self) -> String {
+        let of_oracle = |line: &&String| !line.starts_with("SP2-");
+        let mut lines: Vec<&str> = self.text.iter().filter(of_oracle).map(String::as_str).collect();
+        if lines.is_empty() {
+            lines = self.text.iter().map(String::as_str).collect();
+        }
+        lines.join(" | ")
     }
 }
 
@@ -298,6 +312,25 @@ mod tests {
         assert_eq!(values.get::<NaiveDateTime>(0).unwrap().to_string(), "2026-10-04 10:09:01");
         assert_eq!(values.get::<i64>(1).unwrap(), -7);
         assert!(values.get::<u32>(2).is_err());
+    }
+
+    #[test]
+    fn what_only_follows_from_an_error_is_not_told() {
+        let mut trouble = Trouble::default();
+        for line in [
+            "ORA-01017: invalid username/password;",
+            "logon denied",
+            "columns cleared",
+            "SP2-0640: Not connected",
+            "orapipe.0123.begin.0",
+        ] {
+            trouble.take(line.as_bytes());
+        }
+        assert_eq!(trouble.told(), "ORA-01017: invalid username/password; logon denied");
+        assert_eq!(trouble.codes, ["ORA-01017", "SP2-0640"]);
+        let mut alone = Trouble::default();
+        alone.take(b"SP2-0734: unknown command");
+        assert_eq!(alone.told(), "SP2-0734: unknown command");
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Sqlplus {
             .enumerate()
             .any(|(i, s)| !matches!(s.kind, Kind::Query(_)) && (i < seen.ended || seen.open == Some(i)));
         let error = |kind, step: Option<usize>, trouble: &Trouble| {
-            let text = if trouble.text.is_empty() { done.describe() } else { trouble.text.join(" | ") };
+            let text = if trouble.text.is_empty() { done.describe() } else { trouble.told() };
             let text = redact(text.as_bytes(), &self.connect.secrets());
             SqlError::new(
                 kind,
