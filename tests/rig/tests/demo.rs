@@ -1,5 +1,8 @@
 //! The demo can fail: it says so, and its exit status too.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,5 +1,8 @@
 //! From a running database to a standby that recovers: the two tools together, and what must not go unnoticed.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
