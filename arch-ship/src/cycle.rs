@@ -38,7 +38,10 @@ pub struct Picture {
 impl Cycle {
     /// The SCN cut-off, captured and kept if it is asked for and not there yet.
     pub fn set_cutoff(&mut self, session: &Session, source: &mut Source<'_>) -> anyhow::Result<()> {
+        let looking = session.cli.status || session.cli.verify;
         self.cutoff = match session.cli.scn_cutoff {
+            // Somebody who only looks means the same redo as the runs that ship.
+            None if looking => session.state().cutoff()?,
             None => None,
             Some(Cutoff::Scn(scn)) => Some(scn),
             Some(Cutoff::Capture) => {
