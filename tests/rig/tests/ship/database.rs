@@ -322,3 +322,29 @@ fn follow_is_quick_with_a_slow_archiver_and_outlives_a_crash_of_the_primary() ->
     check_there(&world)?;
     world.check(&[])
 }
+
+#[test]
+fn other_platforms_and_names_of_a_recovery_area() -> Result<()> {
+    for (redo_block_size, big_endian_redo) in [(1024, false), (4096, true)] {
+        let area = tempfile::tempdir()?;
+        let dests =
+            vec![DestSpec { id: 1, directory: Some(area.path().to_owned()), omf: true, service: None }];
+        let world =
+            world(Spec { redo_block_size, big_endian_redo, dests, ..small() }, HostOptions::default())?;
+        for _ in 0..3 {
+            world.primary.admin(Admin::WriteBatch { n: 40 })?;
+            switch(&world.primary)?;
+        }
+        let outcome = tool(&world)?.run()?.expect(0)?;
+        ensure!(
+            with_status(&outcome, "shipped") == Logs::of(&world.primary)?.local().count(),
+            "{}",
+            said(&outcome)
+        );
+        check_there(&world)?;
+        let status = tool(&world)?.arg("--status").run()?.expect(0)?;
+        let next = Logs::of(&world.primary)?.local().last().map(|l| l.next_change);
+        ensure!(status.of("standby")[0].number("recoverable_to_scn") == next, "{next:?}: {}", said(&status));
+    }
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! Holes, and what lies before and behind a RESETLOGS.
 
+use std::time::Duration;
+
 use anyhow::{ensure, Result};
 
 use crate::logs::Incarnation;
@@ -116,4 +118,57 @@ fn a_resetlogs_is_said_and_both_incarnations_arrive() -> Result<()> {
     let outcome = pair.run(0)?;
     ensure!(pair.mark(1)? == Some(4), "{:?}\n{}", pair.mark(1)?, said(&outcome));
     Ok(())
+}
+
+/// RMAN with DELETE INPUT does not know of us.
+#[test]
+fn a_log_that_goes_while_it_is_sent_is_a_gap_and_the_others_arrive() -> Result<()> {
+    let line = rig::proxy::Line { rate: 1 << 20, ..Default::default() };
+    let pair = Pair::with(line, None)?;
+    for sequence in 1..=4 {
+        pair.add(1, sequence, 1 << 20)?;
+    }
+    let lost = pair.src.join(Incarnation::FIRST.name(1, 3));
+    let bytes = std::fs::read(&lost)?;
+    let mut run = pair.tool()?.args(["--workers", "1"]).start()?;
+    run.until(Duration::from_secs(20), "it sends", |_| Ok(pair.proxy.bytes().0 > 300_000))?;
+    std::fs::rename(&lost, pair.root.path().join("purged"))?;
+    let outcome = run.wait()?;
+    ensure!(matches!(outcome.status, Some(1 | 5)), "{:?}\n{}", outcome.status, said(&outcome));
+    ensure!(gap(&outcome)? == (1, 3, 3, "source".to_owned()), "{}", said(&outcome));
+    ensure!(with_status(&outcome, "shipped") == 3, "{}", said(&outcome));
+    ensure!(pair.mark(1)? == Some(2), "{:?}", pair.mark(1)?);
+    write(&lost, &bytes)?;
+    pair.run(0)?;
+    pair.check_equal()
+}
+
+#[test]
+fn a_log_that_changes_while_it_is_sent_never_arrives_as_a_mix() -> Result<()> {
+    let line = rig::proxy::Line { rate: 1 << 20, ..Default::default() };
+    let pair = Pair::with(line, None)?;
+    for sequence in 1..=2 {
+        pair.add(1, sequence, 2 << 20)?;
+    }
+    let bad = pair.src.join(Incarnation::FIRST.name(1, 2));
+    let good = std::fs::read(&bad)?;
+    let watch = pair.watch(&[]);
+    let mut run = pair.tool()?.args(["--workers", "1"]).start()?;
+    run.until(Duration::from_secs(20), "it sends", |_| Ok(pair.proxy.bytes().0 > 300_000))?;
+    let mut other = good.clone();
+    other[1_500_000..1_500_100].fill(0x55);
+    write(&bad, &other)?;
+    let outcome = run.wait()?;
+    let there = pair.dst.join(Incarnation::FIRST.name(1, 2));
+    ensure!(!there.exists(), "{}", said(&outcome));
+    ensure!(pair.mark(1)? == Some(1), "{:?}", pair.mark(1)?);
+    // A disk of the source that went bad is not carried over.
+    let outcome = pair.tool()?.run()?;
+    ensure!(matches!(outcome.status, Some(1 | 5)), "{:?}\n{}", outcome.status, said(&outcome));
+    ensure!(said(&outcome).contains("corrupt"), "{}", said(&outcome));
+    ensure!(!there.exists() && pair.mark(1)? == Some(1), "{:?}", pair.mark(1)?);
+    write(&bad, &good)?;
+    pair.run(0)?;
+    watch.end()?;
+    pair.check_equal()
 }
