@@ -188,7 +188,8 @@ fn a_full_destination_ends_the_run_and_a_later_one_completes_it() {
     command.args(["-m", "sh", "-c", script]).arg(usual.get_program()).args(usual.get_args());
     command.env_clear().envs(usual.get_envs().filter_map(|(k, v)| Some((k, v?)))).env("D", world.at("dest"));
     let run = Ran::of(&command.output().unwrap());
-    assert_eq!(run.code, Some(1), "{}\n{}", run.stdout, run.stderr);
+    // 5 when a later log found room and an earlier one did not: a hole.
+    assert!(matches!(run.code, Some(1 | 5)), "{}\n{}", run.stdout, run.stderr);
     assert!(run.stdout.contains("No space left"), "{}", run.stdout);
     let kept = run.stderr.lines().any(|l| l.starts_with(".orapipe"));
     assert!(!kept, "the full disk keeps our temporary files: {}", run.stderr);
