@@ -473,7 +473,8 @@ impl Keeper {
             match self.settle(None) {
                 Err(error) => {
                     self.log.error(&format!("{error:#}"));
-                    if is_refusal(&error) {
+                    // Without journal and without sqlplus there is nothing that trying again could change.
+                    if is_refusal(&error) || self.is_homeless(&error) {
                         return;
                     }
                 }
@@ -492,6 +493,11 @@ impl Keeper {
             return Duration::from_secs(1);
         }
         Duration::from_millis(250 << self.tries.min(7)).min(Duration::from_secs(10))
+    }
+
+    /// The installation and the state directory are both gone: the whole place was removed.
+    fn is_homeless(&self, error: &anyhow::Error) -> bool {
+        crate::exit::status_of(error) == Exit::Usage && !self.hello.state_dir.is_dir()
     }
 
     fn forget(&mut self, scope: &Scope) -> anyhow::Result<()> {
