@@ -47,6 +47,7 @@ const KNOWN: &[&str] = &[
     "SLEEP_INTERVAL",
     "PATH_MAP",
     "DEST_DATAFILE_BASE",
+    "DEST_STANDBY_DIR",
     "PARALLEL_WORKERS",
     "EXCLUDE_TS",
     "CORE_TS",
