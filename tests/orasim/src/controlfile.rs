@@ -169,6 +169,8 @@ pub struct Archived {
     pub completion: NaiveDateTime,
     pub activation: u32,
     pub in_recovery_area: bool,
+    #[serde(default)]
+    pub identity: Option<Identity>,
 }
 
 /// One row of V$LOG_HISTORY.

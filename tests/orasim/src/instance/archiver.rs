@@ -118,6 +118,7 @@ impl Inner {
             completion: now,
             activation: control.activation,
             in_recovery_area: dest.omf,
+            identity: None,
         })
     }
 

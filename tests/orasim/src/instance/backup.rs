@@ -302,6 +302,9 @@ impl Instance {
         for log in &mut copy.logs {
             log.identity = (kind == Kind::Standby).then(|| Identity::of(&log.path)).flatten();
         }
+        for log in copy.archived.iter_mut().filter(|_| kind == Kind::Standby) {
+            log.identity = log.name.as_ref().and_then(|n| Identity::of(Path::new(n)));
+        }
         copy.write_alone(to).map_err(|e| {
             OraError::new(1580, format!("error creating control backup file {}", to.display()))
                 .then(27040, format!("file create error, unable to create file\n{e:#}"))

@@ -135,8 +135,10 @@ impl Inner {
                     && !a.deleted
                     && !a.standby_dest
             })
-            .filter_map(|a| a.name.as_ref().map(PathBuf::from))
-            .find(|p| p.exists())
+            .filter_map(|a| Some((PathBuf::from(a.name.as_ref()?), a.identity)))
+            // The primary's own file would be on another host.
+            .find(|(p, own)| p.exists() && (own.is_none() || Identity::of(p) != *own))
+            .map(|(p, _)| p)
     }
 
     /// An online log at one of the control file's paths that holds the needed redo. It is used without a word.

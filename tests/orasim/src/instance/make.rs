@@ -359,6 +359,7 @@ fn history(inner: &mut Inner, spec: &Spec, control: &mut ControlFile) -> Result<
                     completion: next_time,
                     activation: control.activation,
                     in_recovery_area: dest.omf,
+                    identity: None,
                 });
             }
         }

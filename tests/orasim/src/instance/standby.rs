@@ -183,6 +183,7 @@ impl Inner {
             completion: now,
             activation: header.activation,
             in_recovery_area: false,
+            identity: None,
         };
         control.archived.push(row);
         self.save_control().map_err(|e| io_error(&e))

@@ -507,7 +507,7 @@ impl Rman<'_> {
             "ALTER DATABASE RECOVER AUTOMATIC {} DATABASE {until}",
             if standby { "STANDBY" } else { "" }
         );
-        match self.connection.ask(Request::Sql { text: sql })? {
+        match self.connection.ask(Request::RecoverCataloged { text: sql })? {
             Response::Error { stack, .. } => {
                 // The server waits for the next log; RMAN ends that session and names what is missing.
                 let next = stack.iter().find(|s| s.0 == 280).map(|s| s.1.clone());

@@ -232,6 +232,19 @@ impl Link {
                     Err(error) => Response::error(error),
                 }
             }),
+            Request::RecoverCataloged { text } => self.journaled(&text, |link| {
+                let Some(session) = &mut link.session else { return not_connected() };
+                let recover = match sql::parse(&text) {
+                    Ok(sql::Parsed::Command(Command::Recover(recover), _)) => recover,
+                    Ok(_) => return Response::error(OraError::new(905, "missing keyword")),
+                    Err(error) => return Response::error(error.error),
+                };
+                let command = Command::RecoverCataloged(recover);
+                match link.core.database.execute(&command, &mut session.container) {
+                    Ok(reply) => Response::Done { what: sql::Done::Database, notes: reply.notes },
+                    Err(error) => Response::error(error),
+                }
+            }),
             Request::Describe { name } => {
                 let Some(session) = &self.session else { return not_connected() };
                 match sql::describe(&*self.core.database, session, &name) {

@@ -36,6 +36,10 @@ pub enum Request {
     Catalog {
         path: String,
     },
+    /// RMAN's RECOVER: an ALTER DATABASE RECOVER that finds its logs by the control file's records.
+    RecoverCataloged {
+        text: String,
+    },
     Admin(super::admin::Admin),
 }
 
