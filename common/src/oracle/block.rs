@@ -107,23 +107,24 @@ pub fn oracle_time(number: u32) -> Option<NaiveDateTime> {
 /// The checksum residue of a block: XOR of its 64-bit words, folded to 16 bits. Zero in a block whose stored checksum
 /// is right, whatever its byte order.
 pub fn checksum_residue(block: &[u8]) -> u16 {
-    let words = block.chunks_exact(8);
-    let tail = words.remainder();
-    // Four running sums let the compiler use wide registers.
-    let mut sums = [0_u64; 4];
-    let mut word = [0; 8];
-    for chunk in block.chunks_exact(32) {
-        for (sum, eight) in sums.iter_mut().zip(chunk.chunks_exact(8)) {
-            word.copy_from_slice(eight);
-            *sum ^= u64::from_le_bytes(word);
+    // Eight running sums let the compiler use wide registers.
+    let mut sums = [0_u64; 8];
+    let wide = block.chunks_exact(64);
+    let rest = wide.remainder();
+    let word = |bytes: &[u8], at: usize| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_le_bytes(word)
+    };
+    for chunk in wide {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum ^= word(chunk, i * 8);
         }
     }
-    let rest = &block[block.len() / 32 * 32..block.len() - tail.len()];
     for eight in rest.chunks_exact(8) {
-        word.copy_from_slice(eight);
-        sums[0] ^= u64::from_le_bytes(word);
+        sums[0] ^= word(eight, 0);
     }
-    let mut x = sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
+    let mut x = sums.iter().fold(0, |a, b| a ^ b);
     x ^= x >> 32;
     x ^= x >> 16;
     (x & 0xffff) as u16

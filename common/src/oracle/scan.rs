@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::archived_log::{Header, Verdict, HEADER_BYTES};
 use super::block::{checksum_residue, Fields};
 
-/// A multiple of every block size.
-const CHUNK: usize = 1 << 20;
+/// A multiple of every block size that stays in a core's cache: with 1 MiB a pass takes twice as long.
+const CHUNK: usize = 128 << 10;
 
 /// The checksums of blocks 1 to the last used one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

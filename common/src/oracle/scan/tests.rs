@@ -374,16 +374,3 @@ fn a_header_and_a_prefix_of_a_file() {
         "read the header of /nonexistent/log"
     );
 }
-
-/// Not a limit, only printed: `cargo test --release -p common scan_speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn scan_speed() {
-    let log = Recipe { used_blocks: 512 * 1024, ..Recipe::plain() }.encode();
-    for hash in [Hash::None, Hash::Sha256] {
-        let started = std::time::Instant::now();
-        assert_eq!(scan(&log[..], hash).unwrap().problem(), None);
-        let rate = log.len() as f64 / started.elapsed().as_secs_f64() / 1e9;
-        println!("{hash:?}: {rate:.2} GB/s");
-    }
-}
