@@ -110,6 +110,8 @@ struct Backup<'a> {
     report: Report,
     failed: BTreeSet<Key>,
     copied: u64,
+    /// The last one failed: perhaps the standby is gone.
+    doubt: bool,
 }
 
 impl<'a> Backup<'a> {
@@ -139,7 +141,18 @@ impl<'a> Backup<'a> {
             setup.log.info(&format!("begin cycle {}", cycle.id));
         }
         let report = Report::new(Exit::Success);
-        Ok(Self { setup, keeper, store, facts, cycle, depot, report, failed: BTreeSet::new(), copied: 0 })
+        Ok(Self {
+            setup,
+            keeper,
+            store,
+            facts,
+            cycle,
+            depot,
+            report,
+            failed: BTreeSet::new(),
+            copied: 0,
+            doubt: false,
+        })
     }
 
     fn all(mut self) -> anyhow::Result<Report> {
@@ -236,11 +249,37 @@ impl<'a> Backup<'a> {
         let old = preflight::destination(&self.depot, &self.setup.sid, plan)?;
         closing::invalidate(self.setup, &self.depot, &self.facts)?;
         self.depot.meter.expect(plan.bytes());
-        for step in &plan.steps {
+        for (n, step) in plan.steps.iter().enumerate() {
             if signals::pending().is_some() {
                 return Ok(());
             }
+            if self.doubt {
+                // The next one must not sit in backup mode while nobody answers at the standby.
+                let answer = self.depot.meter.busy(|| self.depot.warm(step.files.len()));
+                if let Err(error) = answer {
+                    return self.not_begun(&plan.steps[n..], &error.to_string());
+                }
+            }
             self.step(step, &old, marks.get(&step.key))?;
+        }
+        Ok(())
+    }
+
+    fn not_begun(&mut self, steps: &[Step], why: &str) -> anyhow::Result<()> {
+        let names: Vec<String> = steps.iter().map(|s| s.key.to_string()).collect();
+        self.setup.log.error(&format!("the standby does not answer, not begun: {}: {why}", names.join(", ")));
+        for step in steps {
+            self.report.count("failed", 1);
+            self.failed.insert(step.key.clone());
+            self.setup.frame.out.emit(&Tablespace {
+                name: step.key.name.clone(),
+                container: step.key.container.clone(),
+                status: CopyStatus::Failed,
+                files: Some(step.files.len() as u64),
+                bytes: Some(step.bytes()),
+                reason: Some(format!("not begun: {why}")),
+                ..Tablespace::default()
+            })?;
         }
         Ok(())
     }
@@ -271,6 +310,7 @@ impl<'a> Backup<'a> {
         self.setup.log.info(&format!("copy {}: {} files, {}", step.key, step.files.len(), step.reason));
         match perform(step, &mut work) {
             Ok(done) => {
+                self.doubt = false;
                 self.copied += 1;
                 self.report.count("copied", 1);
                 for record in file_records(step, &done) {
@@ -298,6 +338,7 @@ impl<'a> Backup<'a> {
                     record.reason = Some("dropped meanwhile".to_owned());
                     self.report.count("skipped", 1);
                 } else {
+                    self.doubt = true;
                     let hint = failure(&error).and_then(|f| f.hint.clone());
                     let hint = hint.map(|h| format!(" ({h})")).unwrap_or_default();
                     let line = format!("copy tablespace {}: {error:#}{hint}", step.key);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::app::{host, Report};
-use common::exit::Exit;
+use common::exit::{status_of, Exit};
 use common::guardian::{judge, read_all, Entry, FileState, Journal};
 use common::record::{CopyStatus, Log, Planned, Tablespace};
 
@@ -17,9 +17,34 @@ use crate::setup::Setup;
 /// What of this cycle is done, and what is in backup mode. Status 5 when something is.
 pub fn status(setup: &Setup) -> anyhow::Result<Report> {
     let mut report = Report::new(Exit::Success);
-    let facts = gather(&setup.sqlplus)?;
     let (open, held) = in_backup_mode(setup)?;
-    let (marks, plan) = progress(setup, &facts)?;
+    let now = match gather(&setup.sqlplus) {
+        Ok(facts) => {
+            cycle(setup, &facts, &mut report)?;
+            facts.database.now
+        }
+        // Mounted only, as after a crash in backup mode (ORA-10873): what is open counts then.
+        Err(error) if !open.is_empty() && status_of(&error) == Exit::Refused => {
+            setup.say(Log::warning(format!("{error:#}")))?;
+            "unknown".to_owned()
+        }
+        Err(error) => return Err(error),
+    };
+    report.count("in_backup_mode", open.len() as u64);
+    for state in &open {
+        setup.say(Log::warning(describe(state, held.owner(state.file, state.change), &now)))?;
+    }
+    if !open.is_empty() && !is_running(setup) {
+        report.exit = Some(Exit::Finding);
+        report.message =
+            Some(format!("{} datafiles are in backup mode and no run of ours is at work", open.len()));
+    }
+    Ok(report)
+}
+
+/// What of the cycle is done and what is to do.
+fn cycle(setup: &Setup, facts: &Facts, report: &mut Report) -> anyhow::Result<()> {
+    let (marks, plan) = progress(setup, facts)?;
     for mark in marks.values() {
         setup.frame.out.emit(&mark_record(mark))?;
         report.count("done", 1);
@@ -38,20 +63,7 @@ pub fn status(setup: &Setup) -> anyhow::Result<Report> {
         })?;
         report.count("to_do", 1);
     }
-    report.count("in_backup_mode", open.len() as u64);
-    for state in &open {
-        setup.say(Log::warning(describe(
-            state,
-            held.owner(state.file, state.change),
-            &facts.database.now,
-        )))?;
-    }
-    if !open.is_empty() && !is_running(setup) {
-        report.exit = Some(Exit::Finding);
-        report.message =
-            Some(format!("{} datafiles are in backup mode and no run of ours is at work", open.len()));
-    }
-    Ok(report)
+    Ok(())
 }
 
 /// Whether a run holds the lock; its backup mode is in order.
