@@ -2,18 +2,22 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use orasim::instance::{DestSpec, FileSpec, Spec, TablespaceKind, TablespaceSpec};
 use tempfile::TempDir;
 
-use crate::host::{HostOptions, SshHost};
+use crate::host::{kill, with_environment, HostOptions, Process, SshHost};
 use crate::instance::Instance;
 use crate::tool::Tool;
 
 /// SID of the primary and of the standby.
 pub const PRIMARY: &str = "DBPROD";
 pub const STANDBY: &str = "DBPRODSB";
+
+/// How long a keeper may take to end after its tool.
+const KEEPER_END: Duration = Duration::from_secs(10);
 
 const PREFIXES: [&str; 3] = ["u05", "u06", "u07"];
 
@@ -235,9 +239,34 @@ impl World {
         Ok(Tool::new(name, &scratch)?.envs(self.settings()))
     }
 
+    /// Keepers of backup mode that the tools have left: they outlive the tool, and with the database gone they would
+    /// try for a day.
+    pub fn keepers(&self) -> Vec<Process> {
+        let mut found = with_environment(&format!("{}/", self.root.path().display()));
+        found.retain(|p| p.args.iter().any(|a| a == common::guardian::ARGUMENT));
+        found
+    }
+
     /// What must hold after every story, on both sides.
+    ///
+    /// # Errors
+    /// A secret in an argument, a BEGIN BACKUP without its END, or a keeper that has not ended 10 s later.
     pub fn check(&self, secrets: &[&str]) -> Result<()> {
         self.primary.check_journal(secrets).context("journal of the primary")?;
-        self.standby.check_journal(secrets).context("journal of the standby")
+        self.standby.check_journal(secrets).context("journal of the standby")?;
+        let begin = Instant::now();
+        while let Some(keeper) = self.keepers().first() {
+            ensure!(begin.elapsed() < KEEPER_END, "keeper {} is left: {:?}", keeper.pid, keeper.args);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Tools and keepers first: without their database they would only try again.
+        let ours = with_environment(&format!("{}/", self.root.path().display()));
+        ours.iter().for_each(|p| kill(p.pid));
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure, Context};
 
 pub use netns::{netns_available, Namespace};
-pub use processes::{alive, children, descendants, kill, Process};
+pub use processes::{alive, children, descendants, kill, with_environment, Process};
 
 /// How a host is to behave.
 #[derive(Debug, Clone, Default)]

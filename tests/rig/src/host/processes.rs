@@ -34,6 +34,16 @@ pub fn alive(pid: u32) -> bool {
         .is_ok_and(|s| s.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z')))
 }
 
+/// Processes that were started with `part` somewhere in their environment, this one not counted.
+pub fn with_environment(part: &str) -> Vec<Process> {
+    let own = std::process::id();
+    let has = |pid: u32| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.windows(part.len().max(1)).any(|w| w == part.as_bytes())
+    };
+    all().into_iter().filter(|p| p.pid != own && alive(p.pid) && has(p.pid)).collect()
+}
+
 /// SIGKILL. One that is gone is fine.
 pub fn kill(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
