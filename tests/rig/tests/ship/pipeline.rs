@@ -68,6 +68,10 @@ fn a_bad_line_is_one_failed_item_and_a_false_claim_is_refused() -> Result<()> {
     let pair = Pair::new()?;
     let paths: Vec<String> =
         (1..=3).map(|s| Ok(pair.add(1, s, BYTES)?.display().to_string())).collect::<Result<_>>()?;
+    let bad = format!("{{\"path\":\"{}\"}}\n{{\"path\":\n", paths[0]);
+    let outcome = pair.tool()?.arg("-").stdin(bad).run()?.expect(1)?;
+    ensure!(with_status(&outcome, "shipped") == 1, "the line before it counts: {}", said(&outcome));
+    std::fs::remove_file(pair.dst.join(Incarnation::FIRST.name(1, 1)))?;
     let zeros = "0".repeat(64);
     let input = format!(
         "{{\"path\":\"{}\"}}\nthis is no record\n{{\"path\":\"/nowhere/1_9_1.dbf\"}}\n{}{}",
