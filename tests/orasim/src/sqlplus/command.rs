@@ -97,6 +97,8 @@ impl Client<'_> {
         } else if is("EXEC", "EXECUTE") {
             self.buffer = vec![format!("BEGIN {plain}; END;")];
             self.run_buffer();
+        } else if (is("TTI", "TTITLE") || is("BTI", "BTITLE")) && rest_is_off(line) {
+            // There never is a title.
         } else if is("TIMI", "TIMING")
             || is("TTI", "TTITLE")
             || is("BTI", "BTITLE")
@@ -583,4 +585,8 @@ impl Client<'_> {
             _ => {}
         }
     }
+}
+
+fn rest_is_off(line: &str) -> bool {
+    line.trim_end_matches(';').split_whitespace().nth(1).is_some_and(|word| word.eq_ignore_ascii_case("off"))
 }

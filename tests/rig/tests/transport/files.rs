@@ -37,7 +37,7 @@ fn odd_names_go_through_every_step() {
     std::fs::write(&raw, b"1").unwrap();
     sources.push(raw);
     let staging = dirs.dst(".orapipe-b 'c'");
-    conn.make_dirs(&[staging.clone()]).unwrap();
+    conn.make_dirs(std::slice::from_ref(&staging)).unwrap();
 
     let job =
         RsyncJob::new(Files::Flat { sources: sources.clone(), dest_dir: staging.clone() }, Mode::Whole, IO);
@@ -224,7 +224,7 @@ fn a_full_and_a_read_only_disk_are_final_and_the_final_name_stays_free() {
     let dirs = Dirs::new();
     let source = dirs.src("1_9_99.arc", &noise(8 << 20, 9));
     let own = disk.path().join(".orapipe-1");
-    conn.make_dirs(&[own.clone()]).unwrap();
+    conn.make_dirs(std::slice::from_ref(&own)).unwrap();
     disk.fill(2 << 20).unwrap();
     assert!(conn.free_space(disk.path()).unwrap().bytes <= 3 << 20);
     let error = rsync(&conn, &one(&source, &own.join("x")), &mut |_| {}).unwrap_err();

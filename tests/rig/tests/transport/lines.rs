@@ -36,7 +36,7 @@ fn the_orphan_of_a_dead_link_cannot_touch_the_published_file() {
         },
         |n| {
             let dir = dirs.dst(&format!(".orapipe-try{n}"));
-            conn.make_dirs(&[dir.clone()])?;
+            conn.make_dirs(std::slice::from_ref(&dir))?;
             let mut job = one(&source, &dir.join("1_8_99.arc"));
             job.io_timeout = Duration::from_secs(4);
             rsync(&conn, &job, &mut |_| {})?;
@@ -48,7 +48,7 @@ fn the_orphan_of_a_dead_link_cannot_touch_the_published_file() {
     assert_eq!(failures[0].1.class, Class::Retry);
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert!(!orphans.is_empty(), "without an orphan this proves nothing");
-    assert_eq!(conn.sha256(&[tmp.clone()], LIMIT).unwrap()[0], Ok(sha(&content)));
+    assert_eq!(conn.sha256(std::slice::from_ref(&tmp), LIMIT).unwrap()[0], Ok(sha(&content)));
     let last = dirs.dst("1_8_99.arc");
     let published = conn.publish(&[(tmp, last.clone())], PublishMode::NoClobber, LIMIT).unwrap();
     assert!(matches!(published[0], Published::Done(s) if s.bytes == 24 << 20));

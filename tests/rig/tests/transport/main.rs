@@ -1,5 +1,8 @@
 //! common::remote against a real sshd and rsync, over good lines and bad ones.
 
+// Its helpers run inside tests only; there a panic is the report.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod files;
 mod lines;
 
