@@ -71,6 +71,10 @@ impl Cycle {
         retries: u32,
     ) -> anyhow::Result<Picture> {
         let cli = session.cli;
+        if !cli.common.dry_run && session.lock.is_some() {
+            let unknown = look.logs.iter().filter(|log| session.state().entry(log.key).is_none()).count();
+            session.warm_up(unknown);
+        }
         let found = destination::look(session, retries)?;
         let policy = Policy {
             threads: cli.thread,

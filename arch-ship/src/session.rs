@@ -11,7 +11,7 @@ use common::exit::{Exit, Failure};
 use common::lock::Lock;
 use common::logfile::LogFile;
 use common::record::{ArchivedLog, Gap, Level, Log, LogStatus, Payload};
-use common::remote::{Connection, Limits, Target};
+use common::remote::{adaptive, Connection, Limits, Target};
 
 use crate::cli::Cli;
 use crate::facts::{Key, SourceLog};
@@ -94,6 +94,26 @@ impl<'a> Session<'a> {
     /// The connection for everything but bulk data.
     pub fn control(&self) -> &Arc<Connection> {
         &self.connections[0]
+    }
+
+    /// Opens the workers' connections in the background when about `logs` logs will have to be sent over a long line:
+    /// there each takes a second to come up, and meanwhile both sides are looked at. Nobody waits for it.
+    pub fn warm_up(&self, logs: usize) {
+        if logs < 2 || self.target.is_local() || self.rtt.get().is_some() {
+            return;
+        }
+        let connections = self.connections.clone();
+        let workers = self.cli.workers;
+        std::thread::spawn(move || {
+            // Whoever needs a connection that fails here is told by its own attempt.
+            let Ok(rtt) = connections[0].measure() else { return };
+            let streams = adaptive::streams(rtt, logs, workers, crate::ship::cores());
+            if streams > adaptive::streams(Duration::ZERO, logs, workers, crate::ship::cores()) {
+                for connection in connections.into_iter().take(streams).skip(1) {
+                    std::thread::spawn(move || connection.open());
+                }
+            }
+        });
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {

@@ -423,6 +423,6 @@ fn in_parallel(workers: usize, work: &(dyn Fn(usize) -> anyhow::Result<()> + Syn
     })
 }
 
-fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
