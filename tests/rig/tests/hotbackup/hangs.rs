@@ -104,8 +104,9 @@ fn a_line_that_goes_silent_and_an_rsync_that_stands_still() -> Result<()> {
     // The receiving rsync stands still.
     let mut run = tool("0")?.start()?;
     until_copying(&stage, &mut run)?;
-    let stopped: Vec<_> = host.remote_processes().into_iter().filter(|p| p.name == "rsync").collect();
-    ensure!(!stopped.is_empty(), "no rsync at the standby");
+    let there = || host.remote_processes().into_iter().filter(|p| p.name == "rsync").collect::<Vec<_>>();
+    run.until(Duration::from_secs(30), "an rsync at the standby", |_| Ok(!there().is_empty()))?;
+    let stopped = there();
     for process in &stopped {
         let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).context("a pid")?;
         kill_process(pid, Signal::STOP)?;

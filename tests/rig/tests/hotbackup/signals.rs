@@ -138,6 +138,29 @@ fn backup_mode_of_somebody_else_is_left_alone() -> Result<()> {
     stage.check()
 }
 
+/// Ours from a run that was killed, and somebody else's: only ours is ended.
+#[test]
+fn ours_is_ended_beside_that_of_somebody_else() -> Result<()> {
+    let stage = Stage::small(1 << 20)?;
+    let mut run = slow(&stage, &[])?;
+    until_copying(&stage, &mut run)?;
+    ensure!(stage.world.primary.number("SELECT MIN(FILE#) FROM V$BACKUP WHERE STATUS='ACTIVE'")? == 6);
+    stage.keepers().iter().for_each(|p| kill(*p));
+    run.signal_group(Signal::KILL)?;
+    run.wait()?;
+    stage.keepers().iter().for_each(|p| kill(*p));
+    stage.sqlplus(PRIMARY, "alter tablespace sysaux begin backup")?;
+    ensure!(stage.active()? == 3, "two files of USERS and that of SYSAUX");
+    let outcome = stage.hot()?.run()?.expect(4)?;
+    ensure!(said(&outcome).contains("sysaux_1.dbf"), "{}", said(&outcome));
+    let left = stage.sqlplus(PRIMARY, "select file# from v$backup where status = 'ACTIVE'")?;
+    ensure!(left == "2", "in backup mode now: {left}");
+    stage.sqlplus(PRIMARY, "alter tablespace sysaux end backup")?;
+    stage.cycle()?;
+    stage.prove()?;
+    stage.check()
+}
+
 /// Somebody ends our backup mode while we copy: the copy is not good, and we know.
 #[test]
 fn backup_mode_that_somebody_ends_meanwhile_spoils_the_copy() -> Result<()> {

@@ -144,7 +144,8 @@ impl Stage {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()?;
+            .spawn()
+            .context("start sqlplus")?;
         std::io::Write::write_all(&mut child.stdin.take().context("stdin")?, script.as_bytes())?;
         let out = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&out.stdout);
