@@ -236,3 +236,31 @@ fn what_the_tool_started_killed_at_every_step() -> Result<()> {
     stage.prove()?;
     stage.check()
 }
+
+/// As a kill between the beginning of a cycle and the removal of the old marks leaves it, and as the original script does.
+#[test]
+fn marks_of_an_earlier_cycle_and_of_the_original_script_count_for_nothing() -> Result<()> {
+    let stage = Stage::small(1 << 20)?;
+    stage.cycle()?;
+    let state = stage.world.state_dir();
+    let old: Vec<_> =
+        stage.marks()?.into_iter().map(|n| Ok((std::fs::read(state.join(&n))?, n))).collect::<Result<_>>()?;
+    ensure!(old.len() == ALL.len(), "{} marks", old.len());
+    stage.hot()?.args(["--new-cycle", "USERS"]).run()?.expect(0)?;
+    ensure!(stage.marks()? == ["ts_USERS.done"], "{:?}", stage.marks()?);
+    for (bytes, name) in &old {
+        match name.as_str() {
+            "ts_USERS.done" => {}
+            "ts_SYSTEM.done" => std::fs::write(state.join(name), b"")?,
+            _ => std::fs::write(state.join(name), bytes)?,
+        }
+    }
+    let outcome = stage.cycle()?;
+    ensure!(
+        with_status(&outcome, "copied") == ["Vendas", "SYSAUX", "SYSTEM", "UNDOTBS1"],
+        "{}",
+        said(&outcome)
+    );
+    stage.prove()?;
+    stage.check()
+}
