@@ -226,7 +226,7 @@ fn compare_all<'p>(
 ) -> anyhow::Result<Vec<Piece<'p>>> {
     let sizes: Vec<u64> = questions.iter().map(|q| q.log.stat.bytes).collect();
     let streams = adaptive::streams(rtt, questions.len(), session.cli.workers, cores());
-    let largest = BatchSize { bytes: 256 << 20, files: 256 };
+    let largest = BatchSize { bytes: 256 << 20, files: 256, cuts: 4 };
     let ranges = adaptive::batches(&sizes, streams, largest);
     let queue: Mutex<VecDeque<std::ops::Range<usize>>> = Mutex::new(ranges.into());
     let pieces = Mutex::new(Vec::new());

@@ -36,7 +36,7 @@ pub fn status(session: &Session, source: &mut Source<'_>, look: Look) -> anyhow:
         })
         .collect();
     let sizes: Vec<u64> = questions.iter().map(|q| q.log.stat.bytes).collect();
-    let largest = adaptive::BatchSize { bytes: 256 << 20, files: 256 };
+    let largest = adaptive::BatchSize { bytes: 256 << 20, files: 256, cuts: 4 };
     for range in adaptive::batches(&sizes, 1, largest) {
         let batch = &questions[range];
         let answers = compare(session, session.control(), batch)

@@ -35,7 +35,7 @@ pub fn verify(session: &Session, source: &mut Source<'_>, look: Look) -> anyhow:
     checks.sort_by_key(|c| c.key);
     let sizes: Vec<u64> = checks.iter().map(|c| c.file.stat.bytes).collect();
     let mut verified = BTreeSet::new();
-    for range in adaptive::batches(&sizes, 1, adaptive::BatchSize { bytes: 256 << 20, files: 256 }) {
+    for range in adaptive::batches(&sizes, 1, adaptive::BatchSize { bytes: 256 << 20, files: 256, cuts: 4 }) {
         if signals::pending().is_some() {
             return Ok(());
         }

@@ -53,38 +53,43 @@ pub fn compression(
 pub struct BatchSize {
     pub bytes: u64,
     pub files: usize,
+    /// A batch is not cut smaller than a stream's share of all bytes divided by this.
+    pub cuts: u64,
 }
 
 /// Batch size for a round trip: an rsync over an open master costs 50–75 ms near, 300 ms far.
 pub fn batch_size(rtt: Duration) -> BatchSize {
     if rtt < LAN {
-        BatchSize { bytes: 512 << 20, files: 256 }
+        BatchSize { bytes: 512 << 20, files: 256, cuts: 8 }
     } else {
-        BatchSize { bytes: 64 << 20, files: 64 }
+        BatchSize { bytes: 64 << 20, files: 64, cuts: 3 }
     }
 }
 
 /// Cuts files (in the order in which they are wanted at the target) into consecutive batches.
 ///
-/// There are at least two batches per stream where the files allow it, so that the streams end together and the check
-/// of one batch runs beside the transfer of the next. A file larger than the limit is a batch of its own.
+/// The first are large, for each costs the start of an rsync; they get smaller towards the end, so that the streams end
+/// together and little is left to check when the last byte has arrived. A file larger than the limit is a batch of its
+/// own.
 pub fn batches(sizes: &[u64], streams: usize, largest: BatchSize) -> Vec<Range<usize>> {
     let total: u64 = sizes.iter().sum();
-    let parts = (streams.max(1) * 2) as u64;
-    // Not below 4 MiB: the start of an rsync would cost more than it moves.
-    let bytes = largest.bytes.min((total / parts).max(4 << 20)).max(1);
+    let streams = streams.max(1) as u64;
+    // Below this the start of an rsync would cost more than it moves.
+    let smallest = (total / (streams * largest.cuts.max(1))).max(4 << 20);
     let mut out = Vec::new();
-    let (mut start, mut sum) = (0, 0_u64);
-    for (i, size) in sizes.iter().enumerate() {
-        let full = i > start && (sum.saturating_add(*size) > bytes || i - start >= largest.files.max(1));
-        if full {
-            out.push(start..i);
-            (start, sum) = (i, 0);
-        }
-        sum = sum.saturating_add(*size);
-    }
-    if start < sizes.len() {
-        out.push(start..sizes.len());
+    let mut start = 0;
+    let mut left = total;
+    while start < sizes.len() {
+        let bytes = (left / (streams * 2)).max(smallest).min(largest.bytes);
+        let mut sum = 0_u64;
+        let fits = |size: &&u64| {
+            sum = sum.saturating_add(**size);
+            sum <= bytes
+        };
+        let files = sizes[start..].iter().take(largest.files.max(1)).take_while(fits).count().max(1);
+        left -= sizes[start..start + files].iter().sum::<u64>();
+        out.push(start..start + files);
+        start += files;
     }
     out
 }
@@ -126,11 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn two_batches_for_each_stream() {
-        let cut = batches(&[4 * MIB; 200], 2, batch_size(NEAR));
-        assert_eq!(cut, [0..50, 50..100, 100..150, 150..200]);
+    fn batches_get_smaller_towards_the_end() {
+        let files = |cut: Vec<Range<usize>>| cut.iter().map(Range::len).collect::<Vec<_>>();
+        assert_eq!(
+            files(batches(&[4 * MIB; 200], 2, batch_size(NEAR))),
+            [50, 37, 28, 21, 16, 12, 12, 12, 12]
+        );
+        assert_eq!(files(batches(&[64 * MIB; 40], 2, batch_size(NEAR))), [8, 8, 6, 4, 3, 2, 2, 2, 2, 2, 1]);
+        assert_eq!(
+            files(batches(&[4 * MIB; 60], 5, batch_size(FAR))),
+            [6, 5, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1]
+        );
         assert_eq!(batches(&[1024 * MIB; 4], 2, batch_size(NEAR)).len(), 4);
-        assert_eq!(batches(&[4 * MIB; 60], 10, batch_size(FAR)).len(), 20);
         assert!(batches(&[], 2, batch_size(NEAR)).is_empty());
     }
 
