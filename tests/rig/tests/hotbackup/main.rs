@@ -5,6 +5,7 @@ mod disks;
 mod guards;
 mod hangs;
 mod kills;
+mod liars;
 mod meanwhile;
 mod pipeline;
 mod sabotage;
