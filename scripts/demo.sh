@@ -71,7 +71,7 @@ trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-if [ "$quiet" = yes ]; then scripts/setup.sh >/dev/null; else scripts/setup.sh; fi
+if [ "$quiet" = yes ]; then scripts/setup.sh --demo >/dev/null; else scripts/setup.sh --demo; fi
 step="the build"
 say "building (debug: quicker to build, and fast enough here)"
 cargo build --locked -q -p arch-ship -p ts-hotbackup -p orasim -p rig --bins

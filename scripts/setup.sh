@@ -4,22 +4,25 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: scripts/setup.sh [--check]
+usage: scripts/setup.sh [--check] [--demo]
 
 Installs the programs that are missing, with apt-get (Debian, Ubuntu) or dnf/yum (Oracle Linux, RHEL).
 Programs that are there are left alone. Needs root or sudo only when something is missing.
 
   --check   only say what is missing; exit 1 if anything is
+  --demo    leave out what only the tests need (on Oracle Linux it comes from EPEL)
 TEXT
 }
 
-check_only=no
-case "${1:-}" in
-    '') ;;
-    --check) check_only=yes ;;
-    -h | --help) usage; exit 0 ;;
-    *) usage >&2; exit 64 ;;
-esac
+check_only=no demo_only=no
+for argument; do
+    case "$argument" in
+        --check) check_only=yes ;;
+        --demo) demo_only=yes ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 64 ;;
+    esac
+done
 
 PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 minimum=1.85
@@ -41,7 +44,10 @@ flock       util-linux      util-linux
 unshare     util-linux      util-linux
 setsid      util-linux      util-linux
 awk         mawk            gawk
-shellcheck  shellcheck      ShellCheck
+'
+# The demo does without these.
+[ "$demo_only" = yes ] || programs+='shellcheck  shellcheck      ShellCheck
+xxh128sum   xxhash          xxhash
 '
 
 manager=none
@@ -64,8 +70,8 @@ install_packages() {
             as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
             ;;
         dnf | yum)
-            # ShellCheck lives in EPEL.
-            if [[ " $* " == *" ShellCheck "* ]]; then
+            # Both live in EPEL.
+            if [[ " $* " == *" ShellCheck "* || " $* " == *" xxhash "* ]]; then
                 # shellcheck disable=SC1091 # the file is the machine's own
                 release=$(. /etc/os-release && printf '%s' "${VERSION_ID%%.*}")
                 as_root "$manager" install -y "oracle-epel-release-el$release" || as_root "$manager" install -y epel-release

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use common::oracle::scan::{prefixes_sha256, scan_file, Hash};
-use common::remote::{reading_limit, Connection, TransferError};
+use common::remote::{reading_limit, Connection, ContentHash, TransferError};
 
 use crate::facts::SourceLog;
 use crate::plan::RemoteFile;
@@ -47,8 +47,25 @@ pub enum Unfit {
     Damaged(String),
 }
 
+/// The hashes of a log at the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sums {
+    pub sha256: String,
+    pub xxh128: String,
+}
+
+impl Sums {
+    /// Whether the destination has the same content.
+    pub fn is(&self, there: &ContentHash) -> bool {
+        match there {
+            ContentHash::Sha256(hash) => *hash == self.sha256,
+            ContentHash::Xxh128(hash) => *hash == self.xxh128,
+        }
+    }
+}
+
 /// Hashes a log and checks that it is whole and still the one that was found.
-pub fn read_source(session: &Session, log: &SourceLog) -> Result<String, Unfit> {
+pub fn read_source(session: &Session, log: &SourceLog) -> Result<Sums, Unfit> {
     let scan = scan_file(&log.path, Hash::Sha256).map_err(|e| {
         let gone = !log.path.exists();
         let what = if gone {
@@ -74,12 +91,14 @@ pub fn read_source(session: &Session, log: &SourceLog) -> Result<String, Unfit> 
             return Err(Unfit::NotReady("another log has taken its name meanwhile".to_owned()));
         }
     }
-    let sha256 = scan.sha256.ok_or_else(|| Unfit::Damaged("it was not hashed".to_owned()))?;
+    let (Some(sha256), Some(xxh128)) = (scan.sha256, scan.xxh128) else {
+        return Err(Unfit::Damaged("it was not hashed".to_owned()));
+    };
     match session.claims.get(&log.path).and_then(|c| c.sha256.as_ref()) {
         Some(claimed) if *claimed != sha256 => {
             Err(Unfit::Damaged(format!("its record says SHA-256 {claimed} and the log has {sha256}")))
         }
-        _ => Ok(sha256),
+        _ => Ok(Sums { sha256, xxh128 }),
     }
 }
 
@@ -132,7 +151,7 @@ fn known_hash(session: &Session, log: &SourceLog) -> Result<String, Unfit> {
         state.entry(log.key).filter(|e| e.source == log.stat).map(|e| e.sha256.clone())
     };
     session.progress();
-    recorded.map_or_else(|| read_source(session, log), Ok)
+    recorded.map_or_else(|| read_source(session, log).map(|sums| sums.sha256), Ok)
 }
 
 fn judge(

@@ -42,7 +42,7 @@ pub fn finish<'p>(
     let bytes = batch.iter().map(|p| p.log.stat.bytes).sum();
     let limit = reading_limit(bytes);
     let began = std::time::Instant::now();
-    let hashes = match again(session, session.cli.retries, || conn.sha256(&sent.temporary, limit)) {
+    let hashes = match again(session, session.cli.retries, || conn.content(&sent.temporary, limit)) {
         Ok(hashes) => hashes,
         Err(error) => return fail_all(session, shared, batch, &error, sent.attempts),
     };
@@ -55,7 +55,7 @@ pub fn finish<'p>(
     let mut back = Vec::new();
     let parts = batch.into_iter().zip(sent.temporary).zip(sent.sources).zip(hashes);
     for (((piece, temporary), source), hash) in parts {
-        let sha256 = match source {
+        let sums = match source {
             Err(Unfit::NotReady(reason)) => {
                 wait(session, piece.log, &reason)?;
                 continue;
@@ -64,13 +64,13 @@ pub fn finish<'p>(
                 session.fail(piece.log, &reason, None, sent.attempts)?;
                 continue;
             }
-            Ok(sha256) => sha256,
+            Ok(sums) => sums,
         };
         let same = std::fs::metadata(&piece.log.path).is_ok_and(|m| stat_of(&m) == piece.log.stat);
         if !same {
             wait(session, piece.log, "it changed while it was being sent")?;
-        } else if hash.as_ref() == Ok(&sha256) {
-            good.push(Good { piece, temporary, sha256 });
+        } else if hash.as_ref().is_ok_and(|there| sums.is(there)) {
+            good.push(Good { piece, temporary, sha256: sums.sha256 });
         } else if let (true, Some(error)) = (hash.is_err() || sent.trouble.is_some(), &sent.trouble) {
             session.fail(piece.log, &error.what, error.hint.as_deref(), sent.attempts)?;
         } else if piece.resent {

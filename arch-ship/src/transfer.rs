@@ -11,7 +11,7 @@ use common::remote::{
 };
 use common::signals;
 
-use crate::compare::{read_source, Unfit};
+use crate::compare::{read_source, Sums, Unfit};
 use crate::session::Session;
 use crate::ship::{Piece, Shared};
 
@@ -19,8 +19,8 @@ use crate::ship::{Piece, Shared};
 pub struct Sent {
     /// Where each piece was received, in the order of the batch.
     pub temporary: Vec<PathBuf>,
-    /// SHA-256 of each source.
-    pub sources: Vec<Result<String, Unfit>>,
+    /// The hashes of each source.
+    pub sources: Vec<Result<Sums, Unfit>>,
     /// What went wrong: with single files, or with all that did not arrive.
     pub trouble: Option<TransferError>,
     /// All temporary directories that were used.

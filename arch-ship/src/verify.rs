@@ -89,7 +89,7 @@ fn batch(session: &Session, checks: &[Check<'_>]) -> anyhow::Result<Vec<Key>> {
     for ((check, there), here) in checks.iter().zip(there).zip(here) {
         // An unreadable source is not the standby's fault; the recorded hash still tells.
         let (want, by) = match (here, &check.recorded) {
-            (Some(Ok(hash)), _) => (Some(hash), "the source"),
+            (Some(Ok(sums)), _) => (Some(sums.sha256), "the source"),
             (_, Some(hash)) => (Some(hash.clone()), "the recorded hash"),
             (Some(Err(Unfit::NotReady(_) | Unfit::Damaged(_))), None) | (None, None) => (None, ""),
         };

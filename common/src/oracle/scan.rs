@@ -33,7 +33,7 @@ pub enum Tail {
     Data(u64),
 }
 
-/// Whether the scan also computes the file's SHA-256.
+/// Whether the scan also computes the file's hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hash {
     Sha256,
@@ -48,6 +48,9 @@ pub struct Scan {
     pub bytes: u64,
     /// Of the whole file, lower-case hex; `None` when not asked for.
     pub sha256: Option<String>,
+    /// XXH128 of the whole file in its canonical form, with SHA-256: it costs next to nothing, and a host that has
+    /// xxh128sum compares by it in a fifteenth of the time.
+    pub xxh128: Option<String>,
     pub verdict: Verdict,
     pub checksums: Checksums,
     pub tail: Tail,
@@ -85,6 +88,7 @@ pub fn scan_file(path: &Path, hash: Hash) -> anyhow::Result<Scan> {
 pub fn scan(mut reader: impl Read, hash: Hash) -> anyhow::Result<Scan> {
     let mut buffer = vec![0; CHUNK];
     let mut hasher = (hash == Hash::Sha256).then(Sha256::new);
+    let mut quick = (hash == Hash::Sha256).then(xxhash_rust::xxh3::Xxh3Default::new);
     let mut filled = fill(&mut reader, &mut buffer)?;
     let parsed = Header::parse(&buffer[..filled.min(HEADER_BYTES)]);
     let mut blocks = parsed.as_ref().ok().map(Blocks::new);
@@ -93,6 +97,9 @@ pub fn scan(mut reader: impl Read, hash: Hash) -> anyhow::Result<Scan> {
         if let Some(hasher) = &mut hasher {
             hasher.update(&buffer[..filled]);
         }
+        if let Some(quick) = &mut quick {
+            quick.update(&buffer[..filled]);
+        }
         if let Some(blocks) = &mut blocks {
             blocks.take(&buffer[..filled]);
         }
@@ -100,6 +107,7 @@ pub fn scan(mut reader: impl Read, hash: Hash) -> anyhow::Result<Scan> {
         filled = fill(&mut reader, &mut buffer)?;
     }
     let sha256 = hasher.map(|h| hex(&h.finalize()));
+    let xxh128 = quick.map(|q| format!("{:032x}", q.digest128()));
     let (checksums, tail) =
         blocks.as_ref().map_or((Checksums::Absent, Tail::None), |b| (b.checksums(), b.tail()));
     let verdict = match (&parsed, &blocks) {
@@ -107,7 +115,7 @@ pub fn scan(mut reader: impl Read, hash: Hash) -> anyhow::Result<Scan> {
         (Err(verdict), _) => verdict.clone(),
         (Ok(_), None) => Verdict::Complete,
     };
-    Ok(Scan { header: parsed.ok(), bytes, sha256, verdict, checksums, tail })
+    Ok(Scan { header: parsed.ok(), bytes, sha256, xxh128, verdict, checksums, tail })
 }
 
 /// SHA-256 of the first `length` bytes of a file, lower-case hex; `None` when it is shorter.

@@ -27,7 +27,7 @@ mod watch;
 pub use classify::{classify, Class, Evidence, TransferError};
 pub use connection::{Connection, Connections, Limits, MAX_MASTERS};
 pub use files::{is_own, FreeSpace, OWN_PREFIX};
-pub use hash::reading_limit;
+pub use hash::{reading_limit, ContentHash};
 pub use inventory::{Entry, Kind, Listing, ListingState};
 pub use publish::{PublishMode, Published, Stat};
 pub use quote::{rsync_rsh_word, sh_quote, split_words};
