@@ -120,6 +120,7 @@ pub fn plan(facts: &Facts, policy: &Policy, copied: &BTreeMap<Key, Copied>) -> R
             plan.not_asked.push(tablespace.key.clone());
         }
     }
+    needed(&facts.tablespaces, policy)?;
     // Places are checked over all files of the database that are copied at all, not only those of this run: a clash
     // with a file that was copied yesterday destroys that one.
     let skipped: Vec<&Key> = plan.skipped.iter().map(|s| &s.key).collect();
@@ -176,6 +177,23 @@ fn is_done(tablespace: &Tablespace, copied: &BTreeMap<Key, Copied>, map: &PathMa
     })
 }
 
+/// Recovery ends with an error, or the database does not open, without these.
+fn needed(tablespaces: &[Tablespace], policy: &Policy) -> Result<(), Failure> {
+    let Some(exclude) = &policy.exclude else { return Ok(()) };
+    let needed = |t: &&Tablespace| {
+        let core = t.contents == Contents::Undo || t.key.name == "SYSTEM";
+        core && t.key.container.is_none() && !t.files.is_empty() && exclude.is_match(&t.key.name)
+    };
+    let names: Vec<String> = tablespaces.iter().filter(needed).map(|t| t.key.to_string()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let text =
+        format!("--exclude {:?} leaves out {}: no standby without it", exclude.as_str(), names.join(", "));
+    Err(Failure::new(Exit::Refused, text)
+        .hint("SYSTEM and undo are always copied, --last chooses when; an undo tablespace that nothing uses can be dropped"))
+}
+
 /// Why a tablespace is not copied, whatever the user has named.
 fn left_out(t: &Tablespace, policy: &Policy) -> Option<Skip> {
     let skip = |reason: &str, harmless, forget| {
@@ -186,7 +204,9 @@ fn left_out(t: &Tablespace, policy: &Policy) -> Option<Skip> {
         return skip("temporary: has no datafiles to recover", true, false);
     }
     if policy.exclude.as_ref().is_some_and(|re| re.is_match(&t.key.name)) {
-        return skip("excluded by --exclude", true, true);
+        // Recovery goes on without it, and what is left afterwards is no whole database or pluggable database.
+        let core = t.contents == Contents::Undo || matches!(t.key.name.as_str(), "SYSTEM" | "SYSAUX");
+        return skip("excluded by --exclude", !core, true);
     }
     if t.opened == Opened::Mounted {
         return skip(

@@ -1,6 +1,7 @@
 //! What is checked before the first BEGIN BACKUP.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -48,8 +49,13 @@ pub fn database(facts: &Facts) -> Result<Vec<String>, Failure> {
 /// copies by their names.
 ///
 /// # Errors
-/// Status 4 when a file system there would be full before the end.
-pub fn destination(depot: &Depot, sid: &str, plan: &Plan) -> anyhow::Result<BTreeMap<String, u64>> {
+/// Status 4 when a file system there would be full before the end, or a copy would replace the database's own file.
+pub fn destination(
+    depot: &Depot,
+    sid: &str,
+    plan: &Plan,
+    facts: &Facts,
+) -> anyhow::Result<BTreeMap<String, u64>> {
     let files: Vec<_> = plan.steps.iter().flat_map(|s| &s.files).collect();
     let dirs: BTreeSet<PathBuf> = files.iter().map(|f| dir_of(&f.dest)).collect();
     let dirs: Vec<PathBuf> = dirs.into_iter().collect();
@@ -63,10 +69,56 @@ pub fn destination(depot: &Depot, sid: &str, plan: &Plan) -> anyhow::Result<BTre
     let sizes = depot.sizes(&paths)?;
     let old: BTreeMap<String, u64> =
         files.iter().zip(sizes).filter_map(|(f, size)| Some((f.dest.clone(), size?))).collect();
+    not_its_own(depot, facts, &old)?;
     space(depot, plan, &dirs, &old)?;
     let widest = plan.steps.iter().map(|s| s.files.len()).max().unwrap_or(0);
     depot.warm(widest).map_err(there)?;
     Ok(old)
+}
+
+/// A map of a directory onto itself, a wrong host name, a link: the copy would take the place of the live datafile,
+/// which the database goes on writing to without a name. Names say nothing about that, inodes do.
+fn not_its_own(depot: &Depot, facts: &Facts, old: &BTreeMap<String, u64>) -> anyhow::Result<()> {
+    if old.is_empty() || boot_id(depot)? != std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim() {
+        return Ok(());
+    }
+    let own: BTreeMap<String, &str> = facts
+        .files()
+        .filter_map(|(_, f)| {
+            let found = std::fs::metadata(&f.path).ok()?;
+            Some((format!("{}:{}", found.dev(), found.ino()), f.path.as_str()))
+        })
+        .collect();
+    let script = Script::new(r#"xargs -0 -r stat -L -c %d:%i --"#, depot.conn().limits.script)
+        .list(old.keys().map(|d| d.as_bytes().to_vec()));
+    let out = depot.conn().run(&script).map_err(|e| e.failure()).context("look at the earlier copies")?;
+    let text = String::from_utf8_lossy(&out);
+    let there: Vec<&str> = text.split_whitespace().collect();
+    anyhow::ensure!(there.len() == old.len(), "look at the earlier copies: {} answers", there.len());
+    let same: Vec<String> = old
+        .keys()
+        .zip(there)
+        .filter_map(|(dest, inode)| Some(format!("{dest} is {}", own.get(inode)?)))
+        .collect();
+    if same.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        format!("the copies would replace the datafiles of the running database: {}", same.join(", ")),
+    )
+    .hint("give --map another directory, or --dest-host the right host")
+    .into())
+}
+
+/// One value for each start of a kernel: the same on both sides means the same host.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+fn boot_id(depot: &Depot) -> anyhow::Result<String> {
+    let text = "cat /proc/sys/kernel/random/boot_id 2>/dev/null || true";
+    let script = Script::new(text, depot.conn().limits.script);
+    let out = depot.conn().run(&script).map_err(|e| e.failure()).context("ask the standby who it is")?;
+    Ok(String::from_utf8_lossy(&out).trim().to_owned())
 }
 
 fn space(depot: &Depot, plan: &Plan, dirs: &[PathBuf], old: &BTreeMap<String, u64>) -> anyhow::Result<()> {

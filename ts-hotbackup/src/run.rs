@@ -54,7 +54,7 @@ fn with_keeper(setup: &Setup, keeper: &Keeper, lock: Lock) -> anyhow::Result<Rep
     }
     let ended = reconcile(setup, keeper)?;
     if setup.cli.end_backup {
-        return end_backup(setup, ended);
+        return end_backup(setup, keeper, ended);
     }
     Backup::new(setup, keeper, lock)?.all()
 }
@@ -71,14 +71,14 @@ fn reconcile(setup: &Setup, keeper: &Keeper) -> anyhow::Result<u64> {
 }
 
 /// `--end-backup`: ours is ended by now; what is left is somebody else's.
-fn end_backup(setup: &Setup, ended: u64) -> anyhow::Result<Report> {
+fn end_backup(setup: &Setup, keeper: &Keeper, ended: u64) -> anyhow::Result<Report> {
     let mut report = Report::new(Exit::Success);
     report.count("ended", ended);
     match read_all(&setup.sqlplus) {
         Ok((_, active)) if !active.is_empty() => Err(foreign(&active).into()),
         Ok(_) => Ok(report),
         // Nothing of ours was open: that holds without the database too.
-        Err(error) if status_of(&error) == Exit::TryAgain => {
+        Err(error) if status_of(&error) == Exit::TryAgain && keeper.warning().is_none() => {
             setup
                 .log
                 .info(&format!("nothing of ours is in backup mode; the database does not answer: {error:#}"));
@@ -122,7 +122,8 @@ impl<'a> Backup<'a> {
         }
         let store = setup.store();
         let (cycle, fresh) = choose_cycle(setup, &store, &facts)?;
-        let marks = if fresh { BTreeMap::new() } else { store.marks(&cycle)? };
+        // A fresh cycle has none; those of another database are refused all the same, for they would be removed.
+        let marks = store.marks(&cycle)?;
         // Refused before anything is touched.
         let first = plan(&facts, &setup.policy, &marks)?;
         let way = Way {
@@ -178,10 +179,13 @@ impl<'a> Backup<'a> {
             let marks = self.store.marks(&self.cycle)?;
             let made =
                 self.depot.meter.busy(|| closing::make(self.setup, &self.depot, &self.facts, &marks))?;
-            // The control file knows every file that was there when it was made: was each of them copied?
-            self.facts = gather(&self.setup.sqlplus)?;
+            // The control file knows every file that was there when it was made: was each of them copied, and is none
+            // of them gone since? The scripts could not rename that one.
+            let before = std::mem::replace(&mut self.facts, gather(&self.setup.sqlplus)?);
+            let there: BTreeSet<_> = self.facts.files().map(|(_, f)| (f.file, f.path.clone())).collect();
+            let gone = before.files().any(|(_, f)| !there.contains(&(f.file, f.path.clone())));
             let marks = self.marks(false)?;
-            if plan_is_empty(&self.facts, self.setup, &marks)? {
+            if !gone && plan_is_empty(&self.facts, self.setup, &marks)? {
                 let missing = plan.skipped.iter().any(|s| !s.harmless);
                 let forget = plan.skipped.iter().filter(|s| s.forget).map(|s| s.key.clone()).collect();
                 let whole =
@@ -246,7 +250,7 @@ impl<'a> Backup<'a> {
         if plan.steps.is_empty() {
             return Ok(());
         }
-        let old = preflight::destination(&self.depot, &self.setup.sid, plan)?;
+        let old = preflight::destination(&self.depot, &self.setup.sid, plan, &self.facts)?;
         closing::invalidate(self.setup, &self.depot, &self.facts)?;
         self.depot.meter.expect(plan.bytes());
         for (n, step) in plan.steps.iter().enumerate() {

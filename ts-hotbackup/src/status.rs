@@ -24,7 +24,7 @@ pub fn status(setup: &Setup) -> anyhow::Result<Report> {
             facts.database.now
         }
         // Mounted only, as after a crash in backup mode (ORA-10873): what is open counts then.
-        Err(error) if !open.is_empty() && status_of(&error) == Exit::Refused => {
+        Err(error) if status_of(&error) == Exit::Refused => {
             setup.say(Log::warning(format!("{error:#}")))?;
             "unknown".to_owned()
         }
@@ -76,8 +76,20 @@ fn is_running(setup: &Setup) -> bool {
 }
 
 fn in_backup_mode(setup: &Setup) -> anyhow::Result<(Vec<FileState>, Journal)> {
-    let (_, active) = read_all(&setup.sqlplus)?;
-    Ok((active, Journal::peek(&setup.state_dir, &setup.sid)))
+    let journal = Journal::peek(&setup.state_dir, &setup.sid);
+    match read_all(&setup.sqlplus) {
+        Ok((_, active)) => Ok((active, journal)),
+        Err(error) => {
+            for e in &journal.entries {
+                let text = format!(
+                    "{} was put in backup mode at {} by {} run {} (pid {} on {}) and its end is not known",
+                    e.scope, e.asked, e.tool, e.run, e.pid, e.host
+                );
+                setup.say(Log::warning(text))?;
+            }
+            Err(error)
+        }
+    }
 }
 
 fn describe(state: &FileState, owner: Option<&Entry>, now: &str) -> String {

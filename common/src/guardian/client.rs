@@ -21,6 +21,8 @@ use crate::signals;
 const RESTARTS: u32 = 5;
 /// What an answer may take beyond the sessions that it needs.
 const MARGIN: Duration = Duration::from_secs(90);
+/// The longest pause between attempts to start another keeper.
+const REPLACE_LIMIT: Duration = Duration::from_secs(32);
 /// All attempts of one END BACKUP.
 const END_LIMIT: Duration = Duration::from_secs(240);
 
@@ -195,7 +197,8 @@ impl Keeper {
         while heard.try_recv().is_ok_and(|h| !matches!(h, Heard::Lost(_))) {}
         let mut question = ask.clone();
         let mut generation = self.shared.send(&question)?;
-        let deadline = Instant::now() + limit;
+        let mut deadline = Instant::now() + limit;
+        let mut silent = false;
         let mut hurried = false;
         let mut killed = None;
         loop {
@@ -225,7 +228,13 @@ impl Keeper {
                 hurried = true;
                 self.shared.send(&Ask::Hurry)?;
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline && !silent {
+                // It stands still. Its successor takes over from the journal, and no late answer of this one can be
+                // taken for the answer to another question.
+                silent = true;
+                deadline = Instant::now() + limit;
+                let _killed = self.shared.link().child.kill();
+            } else if Instant::now() >= deadline {
                 bail!(
                     "the keeper of backup mode did not answer within {}",
                     humantime::format_duration(limit)
@@ -268,7 +277,7 @@ impl Shared {
             if self.finished.load(Ordering::SeqCst) {
                 return;
             }
-            match self.replace() {
+            match self.replace_patiently() {
                 Ok((generation, new)) => {
                     stdout = new;
                     let _gone = tx.send(Heard::Restarted(generation));
@@ -278,6 +287,20 @@ impl Shared {
                         tx.send(Heard::Lost(format!("the keeper of backup mode was killed: {error:#}")));
                     return;
                 }
+            }
+        }
+    }
+
+    /// What keeps a new one from starting, a full process table perhaps, may pass; backup mode does not.
+    fn replace_patiently(&self) -> anyhow::Result<(u32, BufReader<ChildStdout>)> {
+        let mut wait = Duration::from_secs(1);
+        loop {
+            match self.replace() {
+                Err(_) if wait < REPLACE_LIMIT && !self.finished.load(Ordering::SeqCst) => {
+                    std::thread::sleep(wait);
+                    wait *= 2;
+                }
+                result => return result,
             }
         }
     }

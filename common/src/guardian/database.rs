@@ -122,9 +122,12 @@ fn statement(scope: &Scope, what: &str) -> anyhow::Result<String> {
 }
 
 /// Why BEGIN BACKUP did not succeed.
+#[derive(Debug)]
 pub(super) enum BeginError {
     /// Oracle refused the statement: nothing was begun by us.
     Refused(anyhow::Error),
+    /// The statement failed on its way: nothing is under way any more, and some files may be in backup mode.
+    Broken(anyhow::Error),
     /// Nobody knows: lost connection, time limit, a killed session.
     Unknown(anyhow::Error),
 }
@@ -136,29 +139,50 @@ pub(super) fn begin(sqlplus: &Sqlplus, scope: &Scope, files: &[u64]) -> Result<V
     script.exec(made.map_err(BeginError::Refused)?);
     let steps = query_states(&mut script, files);
     let reply = sqlplus.run(&script).map_err(|e| {
-        let refused = definite(&e);
-        let error = anyhow::Error::from(e).context(format!("begin backup of {scope}"));
-        if refused {
-            BeginError::Refused(error)
-        } else {
-            BeginError::Unknown(error)
-        }
+        let outcome = outcome(&e);
+        outcome(anyhow::Error::from(e).context(format!("begin backup of {scope}")))
     })?;
     states(&reply, &steps).map_err(|e| BeginError::Unknown(e.context("read V$BACKUP back")))
 }
 
-/// Whether Oracle itself said no to the statement, so that nothing can happen later.
-fn definite(e: &SqlError) -> bool {
+/// Codes by which Oracle refuses BEGIN BACKUP before it touches a file. After any other (a header that cannot be
+/// written, an internal error) some files of the tablespace may be in backup mode.
+const CHECKED_BEFORE: [&str; 17] = [
+    "ORA-00900",
+    "ORA-00959",
+    "ORA-00972",
+    "ORA-01031",
+    "ORA-01109",
+    "ORA-01123",
+    "ORA-01128",
+    "ORA-01140",
+    "ORA-01146",
+    "ORA-01507",
+    "ORA-01642",
+    "ORA-02097",
+    "ORA-03217",
+    "ORA-16000",
+    "ORA-65011",
+    "ORA-65019",
+    "ORA-65040",
+];
+
+/// What the failure of the session says about its BEGIN BACKUP.
+pub(super) fn outcome(e: &SqlError) -> fn(anyhow::Error) -> BeginError {
     use crate::oracle::sql_error::SqlErrorKind as Kind;
     match e.kind {
         Kind::Statement => {
             let begin =
                 e.step.as_deref().is_some_and(|s| s.contains("BEGIN BACKUP") || s.contains("SET CONTAINER"));
-            begin && e.codes.iter().any(|c| c.starts_with("ORA-"))
+            match begin && e.codes.iter().any(|c| c.starts_with("ORA-")) {
+                true if e.codes.iter().any(|c| CHECKED_BEFORE.contains(&c.as_str())) => BeginError::Refused,
+                true => BeginError::Broken,
+                false => BeginError::Unknown,
+            }
         }
-        Kind::LogonDenied | Kind::NotStarted => true,
-        Kind::NotAvailable => !e.begun,
-        Kind::TimedOut | Kind::Interrupted | Kind::Protocol => false,
+        Kind::LogonDenied | Kind::NotStarted => BeginError::Refused,
+        Kind::NotAvailable if !e.begun => BeginError::Refused,
+        Kind::NotAvailable | Kind::TimedOut | Kind::Interrupted | Kind::Protocol => BeginError::Unknown,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The keeper process: answers a tool while it lives, and meets its obligations when it is gone.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,8 +171,14 @@ fn take_over(hello: Hello, key: &str) -> anyhow::Result<(Keeper, Vec<Entry>, Opt
         .filter(|e| e.run == hello.run && e.files.iter().any(|f| f.change.is_none()))
         .map(|e| (e.scope.clone(), Instant::now() + DOUBT))
         .collect();
+    let opened = journal
+        .entries
+        .iter()
+        .filter_map(|e| Some((e.scope.clone(), Instant::now().checked_sub(age_by_clock(e))?)))
+        .collect();
     let keeper = Keeper {
         hello,
+        opened,
         journal,
         sqlplus,
         log,
@@ -194,6 +201,8 @@ struct Keeper {
     doubts: Vec<(Scope, Instant)>,
     /// Scopes whose END was asked for, or whose time is up, and that are not ended yet.
     overdue: Vec<Scope>,
+    /// When this keeper began, or took over, what is open: the wall clock may jump.
+    opened: HashMap<Scope, Instant>,
     tries: usize,
     retry_at: Instant,
     beginning: Arc<AtomicBool>,
@@ -239,12 +248,10 @@ impl Keeper {
     /// The scope whose cap comes next and how long it has.
     fn due(&self) -> Option<(Scope, Duration)> {
         let cap = Duration::from_secs_f64(self.hello.cap_seconds?);
-        let now = Utc::now();
         let open = self.journal.entries.iter().filter(|e| !self.overdue.contains(&e.scope));
-        open.filter_map(|e| {
-            let asked = DateTime::parse_from_rfc3339(&e.asked).ok()?;
-            let age = now.signed_duration_since(asked).to_std().unwrap_or_default();
-            Some((e.scope.clone(), cap.saturating_sub(age)))
+        open.map(|e| {
+            let age = self.opened.get(&e.scope).map_or_else(|| age_by_clock(e), Instant::elapsed);
+            (e.scope.clone(), cap.saturating_sub(age))
         })
         .min_by_key(|(_, left)| *left)
     }
@@ -306,7 +313,11 @@ impl Keeper {
                 .map(|f| JournalFile { file: f.file, path: f.path.clone(), change: None })
                 .collect(),
         });
-        self.store()?;
+        if let Err(error) = self.store() {
+            self.journal.entries.retain(|e| e.scope != *scope);
+            return Err(error.context(format!("{scope} is not put in backup mode without a journal")));
+        }
+        self.opened.insert(scope.clone(), Instant::now());
         self.log.info(&format!("begin backup of {scope}"));
         let numbers: Vec<u64> = files.iter().map(|f| f.file).collect();
         let sqlplus = self.sqlplus.clone().limit(Duration::from_secs_f64(self.hello.sql_seconds));
@@ -322,11 +333,23 @@ impl Keeper {
                     }
                 }
                 self.doubts.retain(|(s, _)| s != scope);
-                self.store()?;
+                // The journal has the obligation since before BEGIN; this only told whose it is more exactly.
+                if let Err(error) = self.store() {
+                    self.log.warning(&format!("{error:#}"));
+                }
                 Ok(states)
             }
             Err(BeginError::Refused(error)) => {
                 self.forget(scope)?;
+                Err(error)
+            }
+            Err(BeginError::Broken(error)) => {
+                self.tries = 0;
+                if let Err(e) = self.settle(Some(std::slice::from_ref(scope))) {
+                    self.log.warning(&format!("{e:#}"));
+                    self.overdue.push(scope.clone());
+                    self.retry_at = Instant::now() + self.pause();
+                }
                 Err(error)
             }
             Err(BeginError::Unknown(error)) => {
@@ -380,6 +403,13 @@ impl Keeper {
             still.join(", ")
         );
         self.log.info(&format!("{scope} is out of backup mode"));
+        let now = Instant::now();
+        let doubtful = self.doubts.iter().any(|(s, until)| s == scope && now < *until);
+        if doubtful && !seen.before.iter().any(|s| s.active) {
+            // The BEGIN of a killed session may be under way in the server still: go on watching.
+            self.retry_at = now + Duration::from_secs(1);
+            return Ok(seen);
+        }
         self.forget(scope)?;
         Ok(seen)
     }
@@ -504,12 +534,18 @@ impl Keeper {
         self.journal.entries.retain(|e| e.scope != *scope);
         self.doubts.retain(|(s, _)| s != scope);
         self.overdue.retain(|s| s != scope);
+        self.opened.remove(scope);
         self.store()
     }
 
     fn store(&self) -> anyhow::Result<()> {
         self.journal.store(&self.hello.state_dir, &self.hello.sid)
     }
+}
+
+fn age_by_clock(entry: &Entry) -> Duration {
+    let asked = DateTime::parse_from_rfc3339(&entry.asked).ok();
+    asked.and_then(|a| Utc::now().signed_duration_since(a).to_std().ok()).unwrap_or_default()
 }
 
 fn is_refusal(error: &anyhow::Error) -> bool {

@@ -32,18 +32,25 @@ pub fn judge(journal: &Journal, identity: &Identity, active: &[FileState], host:
     let mut forbid = |reason: String| {
         verdict.forbidden.get_or_insert(reason);
     };
+    // Whatever is ACTIVE here: another database says nothing about the files of that one.
+    if let Some(entry) = journal.entries.iter().find(|e| e.dbid != identity.dbid) {
+        forbid(format!(
+            "the journal is of the database with DBID {}, and {} has DBID {}",
+            entry.dbid, identity.name, identity.dbid
+        ));
+    } else if !identity.is_open() && !identity.is_original() && !journal.entries.is_empty() {
+        forbid(format!(
+            "{} is {} with a {} control file, a copy: END BACKUP there would declare torn files good",
+            identity.name, identity.role, identity.controlfile_type
+        ));
+    }
     let mut ours = Vec::new();
     for state in active {
         let Some(entry) = journal.owner(state.file, state.change) else {
             verdict.foreign.push(state.clone());
             continue;
         };
-        if entry.dbid != identity.dbid {
-            forbid(format!(
-                "the journal is of the database with DBID {}, and {} has DBID {}",
-                entry.dbid, identity.name, identity.dbid
-            ));
-        } else if entry.host != host {
+        if entry.host != host {
             forbid(format!(
                 "backup mode of {} was begun on host {}, and this is {host}",
                 entry.scope, entry.host
@@ -52,11 +59,6 @@ pub fn judge(journal: &Journal, identity: &Identity, active: &[FileState], host:
             forbid(format!(
                 "datafile {} is {} now, not the file that was put in backup mode",
                 state.file, state.path
-            ));
-        } else if !identity.is_open() && !identity.is_original() {
-            forbid(format!(
-                "{} is {} with a {} control file, a copy: END BACKUP there would declare torn files good",
-                identity.name, identity.role, identity.controlfile_type
             ));
         } else {
             ours.push((entry.scope.clone(), state.file));

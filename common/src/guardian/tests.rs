@@ -87,6 +87,18 @@ fn a_copy_is_never_declared_good() {
 }
 
 #[test]
+fn another_database_settles_nothing() {
+    let journal = Journal { entries: vec![entry("USERS", &[(4, Some(100))])] };
+    // Nothing is ACTIVE there, and the obligation stands.
+    let other = judge(&journal, &Identity { dbid: 8, ..open() }, &[], "prod1");
+    assert!(!other.is_settled() && other.forbidden.unwrap().contains("DBID 8"));
+    let standby =
+        Identity { role: "PHYSICAL STANDBY".to_owned(), controlfile_type: "STANDBY".to_owned(), ..mounted() };
+    assert!(!judge(&journal, &standby, &[], "prod1").is_settled());
+    assert!(judge(&Journal::default(), &standby, &[], "prod1").is_settled());
+}
+
+#[test]
 fn a_journal_without_obligations_is_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = Journal { entries: vec![entry("My ts", &[(4, None)])] };
@@ -103,4 +115,23 @@ fn a_corrupt_journal_is_set_aside_and_said() {
     std::fs::write(Journal::path(dir.path(), "PROD"), "{\"entries\": [").unwrap();
     let (journal, warning) = Journal::load(dir.path(), "PROD").unwrap();
     assert!(journal.entries.is_empty() && warning.unwrap().contains("was set aside as"));
+}
+
+#[test]
+fn only_a_refusal_of_oracle_means_that_nothing_was_begun() {
+    use super::database::{outcome, BeginError};
+    use crate::oracle::sql_error::{SqlError, SqlErrorKind};
+    let judged = |kind, codes: &[&str], begun| {
+        let codes = codes.iter().map(|c| (*c).to_owned()).collect();
+        let step = Some("ALTER TABLESPACE \"USERS\" BEGIN BACKUP".to_owned());
+        let error = SqlError::new(kind, "PROD".to_owned(), step, codes, String::new(), begun);
+        outcome(&error)(anyhow::anyhow!("x"))
+    };
+    use SqlErrorKind::{NotAvailable, Statement, TimedOut};
+    assert!(matches!(judged(Statement, &["ORA-01146", "ORA-01110"], true), BeginError::Refused(_)));
+    assert!(matches!(judged(NotAvailable, &["ORA-01034"], false), BeginError::Refused(_)));
+    // The header of the second file could not be written: the first one is in backup mode.
+    assert!(matches!(judged(Statement, &["ORA-01114", "ORA-01110"], true), BeginError::Broken(_)));
+    assert!(matches!(judged(NotAvailable, &["ORA-03113"], true), BeginError::Unknown(_)));
+    assert!(matches!(judged(TimedOut, &[], true), BeginError::Unknown(_)));
 }

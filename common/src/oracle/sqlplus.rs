@@ -122,12 +122,23 @@ impl Sqlplus {
             SqlError::not_started(self.target(), Failure::new(Exit::Failed, format!("{e:#}")))
         };
         let cwd = match self.runner {
-            Runner::Local(_) => Some(private_cwd().map_err(not_started)?),
+            Runner::Local(_) => match private_cwd() {
+                Ok(dir) => Some(dir),
+                Err(e) if self.interruptible => return Err(not_started(e)),
+                // A full /tmp must not stop END BACKUP.
+                Err(_) => None,
+            },
             Runner::Remote { .. } => None,
         };
         let mut cmd = self.command(script, &marks).map_err(|f| SqlError::not_started(self.target(), f))?;
         cmd.cwd = cwd.as_ref().map(|d| d.path().to_owned());
-        self.log_script(script, &marks).map_err(not_started)?;
+        if let Err(e) = self.log_script(script, &marks) {
+            // Nor must a log directory that is gone.
+            if self.interruptible {
+                return Err(not_started(e));
+            }
+            cmd.log = None;
+        }
         let done = cmd.run().map_err(not_started)?;
         let seen = reply::read(&done.stdout, script, &marks);
         self.judge(script, &done, seen)
@@ -165,7 +176,9 @@ impl Sqlplus {
             .append(true)
             .open(path)
             .with_context(|| format!("open log {}", path.display()))?;
-        file.write_all(&clean).with_context(|| format!("write log {}", path.display()))
+        // A full log disk must not stop a backup, and least of all its END BACKUP.
+        let _full = file.write_all(&clean);
+        Ok(())
     }
 
     fn judge(&self, script: &Script, done: &Done, seen: Seen) -> Result<Reply, SqlError> {
