@@ -7,9 +7,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use common::exit::{Exit, Failure};
-use common::remote::{
-    retry, Class, Connection, Entry, Kind, ListingState, RetryPolicy, Script, TransferError,
-};
+use common::remote::{retry, Class, Entry, Kind, ListingState, RetryPolicy, Script, TransferError};
 use common::signals;
 
 use crate::facts::{FileStat, Held, Key, SourceLog};
@@ -193,14 +191,10 @@ pub fn sweep(session: &Session) {
         let all = session.temporaries.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|(_, keep)| !**keep).map(|(dir, _)| dir.clone()).collect()
     };
-    sweep_some(session, session.control(), &done);
-}
-
-/// Removes these directories of this run.
-pub fn sweep_some(session: &Session, conn: &Connection, done: &[PathBuf]) {
     if done.is_empty() {
         return;
     }
+    let conn = session.control();
     let mut limit = conn.limits.script;
     if signals::pending().is_some() {
         conn.finishing();

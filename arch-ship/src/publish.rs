@@ -87,8 +87,8 @@ pub fn finish<'p>(
     if let Err(error) = publish(session, conn, good, limit, &sent.started, sent.attempts)? {
         shared.give_up(&error);
     }
+    // They are empty now and are removed together at the end: a session for each would cost as much as a log.
     sent.dirs.iter().for_each(|dir| session.keep_temporary(dir, false));
-    crate::destination::sweep_some(session, conn, &sent.dirs);
     Ok(())
 }
 

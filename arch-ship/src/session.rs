@@ -96,23 +96,25 @@ impl<'a> Session<'a> {
         &self.connections[0]
     }
 
-    /// Opens the workers' connections in the background when about `logs` logs will have to be sent over a long line:
-    /// there each takes a second to come up, and meanwhile both sides are looked at. Nobody waits for it.
+    /// Opens the workers' connections in the background when about `logs` logs will have to be sent: near that is one
+    /// more, far away it is all of them, and meanwhile both sides are looked at. Nobody waits for it, and whoever needs
+    /// a connection that fails here is told by its own attempt.
     pub fn warm_up(&self, logs: usize) {
         if logs < 2 || self.target.is_local() || self.rtt.get().is_some() {
             return;
         }
         let connections = self.connections.clone();
         let workers = self.cli.workers;
+        let open = |connection: &Arc<Connection>| {
+            let connection = Arc::clone(connection);
+            std::thread::spawn(move || connection.open());
+        };
+        let near = adaptive::streams(Duration::ZERO, logs, workers, crate::ship::cores());
+        connections.iter().take(near).skip(1).for_each(open);
         std::thread::spawn(move || {
-            // Whoever needs a connection that fails here is told by its own attempt.
             let Ok(rtt) = connections[0].measure() else { return };
             let streams = adaptive::streams(rtt, logs, workers, crate::ship::cores());
-            if streams > adaptive::streams(Duration::ZERO, logs, workers, crate::ship::cores()) {
-                for connection in connections.into_iter().take(streams).skip(1) {
-                    std::thread::spawn(move || connection.open());
-                }
-            }
+            connections.iter().take(streams).skip(near.max(1)).for_each(open);
         });
     }
 

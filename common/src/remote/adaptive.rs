@@ -60,7 +60,7 @@ pub struct BatchSize {
 /// Batch size for a round trip: an rsync over an open master costs 50–75 ms near, 300 ms far.
 pub fn batch_size(rtt: Duration) -> BatchSize {
     if rtt < LAN {
-        BatchSize { bytes: 512 << 20, files: 256, cuts: 8 }
+        BatchSize { bytes: 512 << 20, files: 256, cuts: 4 }
     } else {
         BatchSize { bytes: 64 << 20, files: 64, cuts: 3 }
     }
@@ -133,11 +133,8 @@ mod tests {
     #[test]
     fn batches_get_smaller_towards_the_end() {
         let files = |cut: Vec<Range<usize>>| cut.iter().map(Range::len).collect::<Vec<_>>();
-        assert_eq!(
-            files(batches(&[4 * MIB; 200], 2, batch_size(NEAR))),
-            [50, 37, 28, 21, 16, 12, 12, 12, 12]
-        );
-        assert_eq!(files(batches(&[64 * MIB; 40], 2, batch_size(NEAR))), [8, 8, 6, 4, 3, 2, 2, 2, 2, 2, 1]);
+        assert_eq!(files(batches(&[4 * MIB; 200], 2, batch_size(NEAR))), [50, 37, 28, 25, 25, 25, 10]);
+        assert_eq!(files(batches(&[64 * MIB; 40], 2, batch_size(NEAR))), [8, 8, 6, 5, 5, 5, 3]);
         assert_eq!(
             files(batches(&[4 * MIB; 60], 5, batch_size(FAR))),
             [6, 5, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1]
