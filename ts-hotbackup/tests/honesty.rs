@@ -139,3 +139,16 @@ fn status_without_a_database_names_what_the_journal_has() {
     let said: Vec<_> = ran.of("log").iter().map(|r| r["message"].to_string()).collect();
     assert!(said.iter().any(|m| m.contains("was put in backup mode at")), "{said:?}");
 }
+
+/// The client's limit is over, the server's checkpoint is not: backup mode comes long after everybody has given it up.
+#[test]
+fn a_begin_that_comes_late_is_ended() {
+    let lab = Lab::small();
+    lab.fault(&["hang", "USERS.* BEGIN BACKUP", "--seconds", "27", "--times", "1"]);
+    let ran = lab.run(&["--sql-timeout", "3s", "--bwlimit", "90k"]).exits(1);
+    assert_eq!(ran.tablespaces("failed"), ["USERS"]);
+    assert!(ran.elapsed > Duration::from_secs(30), "it ended before BEGIN BACKUP came: {:?}", ran.elapsed);
+    let log = std::fs::read_to_string(lab.at("state/backup_mode.PROD.log")).unwrap();
+    assert!(log.contains("tablespace USERS is out of backup mode"), "BEGIN BACKUP never came");
+    assert!(lab.active().is_empty(), "left in backup mode");
+}

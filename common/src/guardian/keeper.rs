@@ -32,8 +32,10 @@ const KEEPER_MARK: &str = "ORAPIPE_KEEPER";
 const BEGIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Limits of consecutive sessions that end backup mode: a hung one costs little, a slow one gets its time in the end.
 const LIMITS: [u64; 5] = [8, 8, 20, 40, 60];
-/// How long a BEGIN of unknown outcome is watched: the server may finish it after its client is gone.
+/// How long a BEGIN of unknown outcome is watched closely, and at the end of the run at least: the server may finish it after its client is gone.
 const DOUBT: Duration = Duration::from_secs(20);
+/// How often it is looked at after that, as long as the tool runs.
+const SELDOM: Duration = Duration::from_secs(5);
 /// How long a tool waits at its end for obligations that cannot be met; the keeper goes on without it.
 const FAREWELL: Duration = Duration::from_secs(45);
 /// How long to wait for the keeper of a run that was killed.
@@ -184,6 +186,7 @@ fn take_over(hello: Hello, key: &str) -> anyhow::Result<(Keeper, Vec<Entry>, Opt
         log,
         doubts,
         overdue: Vec::new(),
+        patient: false,
         tries: 0,
         retry_at: Instant::now(),
         beginning: Arc::default(),
@@ -203,6 +206,8 @@ struct Keeper {
     overdue: Vec<Scope>,
     /// When this keeper began, or took over, what is open: the wall clock may jump.
     opened: HashMap<Scope, Instant>,
+    /// Whether a doubt outlives its time.
+    patient: bool,
     tries: usize,
     retry_at: Instant,
     beginning: Arc<AtomicBool>,
@@ -269,10 +274,13 @@ impl Keeper {
         if (!self.overdue.is_empty() || !self.doubts.is_empty()) && Instant::now() >= self.retry_at {
             let wanted: Vec<Scope> =
                 self.overdue.iter().chain(self.doubts.iter().map(|(s, _)| s)).cloned().collect();
+            self.patient = true;
             if let Err(error) = self.settle(Some(&wanted)) {
                 self.log.warning(&format!("{error:#}"));
             }
-            self.retry_at = Instant::now() + self.pause();
+            self.patient = false;
+            let old_doubt = self.overdue.is_empty() && self.doubts.iter().all(|(_, u)| *u < Instant::now());
+            self.retry_at = Instant::now() + if old_doubt { SELDOM } else { self.pause() };
         }
     }
 
@@ -470,7 +478,9 @@ impl Keeper {
         // What was not ACTIVE is settled too, unless a BEGIN of ours may still be under way in the server.
         let now = Instant::now();
         for entry in &journal.entries {
-            if !self.doubts.iter().any(|(s, until)| *s == entry.scope && now < *until) {
+            // A checkpoint may take the server minutes: as long as the tool runs, looking on costs next to nothing.
+            let under_way = |until: Instant| self.patient || now < until;
+            if !self.doubts.iter().any(|(s, until)| *s == entry.scope && under_way(*until)) {
                 self.forget(&entry.scope)?;
             }
         }
