@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use common::exit::{Exit, Failure};
 use common::guardian::FileState;
+use common::oracle::datafile::Header;
 use common::remote::Script;
 
 use crate::depot::Depot;
 use crate::facts::Facts;
-use crate::plan::Plan;
+use crate::plan::{FileCopy, Plan};
 use crate::run::foreign;
 
 /// Refuses a database that cannot be backed up this way; returns warnings about what will be wrong with the copy.
@@ -70,6 +71,7 @@ pub fn destination(
     let old: BTreeMap<String, u64> =
         files.iter().zip(sizes).filter_map(|(f, size)| Some((f.dest.clone(), size?))).collect();
     not_its_own(depot, facts, &old)?;
+    not_another(depot, facts.database.dbid, &files, &old)?;
     space(depot, plan, &dirs, &old)?;
     let widest = plan.steps.iter().map(|s| s.files.len()).max().unwrap_or(0);
     depot.warm(widest).map_err(there)?;
@@ -109,6 +111,40 @@ fn not_its_own(depot: &Depot, facts: &Facts, old: &BTreeMap<String, u64>) -> any
     )
     .hint("give --map another directory, or --dest-host the right host")
     .into())
+}
+
+/// What lies there may be a database that somebody uses: by its headers, a file of another DBID is no earlier copy.
+fn not_another(
+    depot: &Depot,
+    dbid: u64,
+    files: &[&FileCopy],
+    old: &BTreeMap<String, u64>,
+) -> anyhow::Result<()> {
+    let files: Vec<&FileCopy> = files.iter().copied().filter(|f| old.contains_key(&f.dest)).collect();
+    let Some(largest) = files.iter().map(|f| f.block_size).max() else { return Ok(()) };
+    let paths: Vec<PathBuf> = files.iter().map(|f| PathBuf::from(&f.dest)).collect();
+    let bytes = u32::try_from(2 * largest).unwrap_or(65536);
+    let heads = depot.conn().read_head(&paths, bytes).map_err(|e| e.failure())?;
+    let foreign: Vec<String> = files
+        .iter()
+        .zip(heads)
+        .filter_map(|(file, head)| {
+            let size = usize::try_from(file.block_size).ok()?;
+            let header = Header::parse(head.ok()?.get(size..2 * size)?).ok()?;
+            (u64::from(header.dbid) != dbid).then(|| format!("{} (DBID {})", file.dest, header.dbid))
+        })
+        .collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "at {} there are datafiles of another database: {}",
+        depot.way.target.label(),
+        foreign.join(", ")
+    );
+    Err(Failure::new(Exit::Refused, text)
+        .hint("give --map another directory; if nobody needs that database any more, remove its files first")
+        .into())
 }
 
 /// One value for each start of a kernel: the same on both sides means the same host.

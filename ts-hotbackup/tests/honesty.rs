@@ -152,3 +152,22 @@ fn a_begin_that_comes_late_is_ended() {
     assert!(log.contains("tablespace USERS is out of backup mode"), "BEGIN BACKUP never came");
     assert!(lab.active().is_empty(), "left in backup mode");
 }
+
+#[test]
+fn the_datafiles_of_another_database_are_not_overwritten() {
+    let lab = Lab::small();
+    lab.run(&["USERS"]).exits(0);
+    let path = lab.at("dr/users01.dbf");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The DBID in the file header.
+    bytes[8192 + 28] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let ran = lab.run(&["--new-cycle"]).exits(4);
+    assert!(
+        ran.stderr.contains("datafiles of another database") && ran.stderr.contains(&path),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    assert!(lab.active().is_empty());
+}

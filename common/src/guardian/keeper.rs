@@ -459,7 +459,11 @@ impl Keeper {
         let verdict = judge(&journal, &identity, &active, &crate::app::host());
         if let Some(reason) = verdict.forbidden {
             return Err(Failure::new(Exit::Refused, format!("backup mode is not ended: {reason}"))
-                .hint("look at V$BACKUP; END BACKUP by hand is right on the original database only")
+                .hint(format!(
+                    "look at V$BACKUP there; END BACKUP by hand is right on the original database only; when that is \
+                     done, or the database is gone for good, remove {}",
+                    Journal::path(&self.hello.state_dir, &self.hello.sid).display()
+                ))
                 .into());
         }
         if !verdict.end_mounted.is_empty() {
