@@ -94,11 +94,9 @@ pub fn read_source(session: &Session, log: &SourceLog) -> Result<Sums, Unfit> {
     let (Some(sha256), Some(xxh128)) = (scan.sha256, scan.xxh128) else {
         return Err(Unfit::Damaged("it was not hashed".to_owned()));
     };
-    match session.claims.get(&log.path).and_then(|c| c.sha256.as_ref()) {
-        Some(claimed) if *claimed != sha256 => {
-            Err(Unfit::Damaged(format!("its record says SHA-256 {claimed} and the log has {sha256}")))
-        }
-        _ => Ok(Sums { sha256, xxh128 }),
+    match session.claims.get(&log.path).and_then(|c| c.other_hash(&sha256)) {
+        Some(wrong) => Err(Unfit::Damaged(wrong)),
+        None => Ok(Sums { sha256, xxh128 }),
     }
 }
 
@@ -124,7 +122,8 @@ pub fn compare(
         (there, here.join())
     });
     let mut there = there?.into_iter();
-    let here = here.unwrap_or_default();
+    let unread = || Err(Unfit::Damaged("reading it ended unexpectedly".to_owned()));
+    let here = here.unwrap_or_else(|_| questions.iter().map(|_| unread()).collect());
     let mut answers = Vec::new();
     for (question, own) in questions.iter().zip(here) {
         let hashes: Vec<(&RemoteFile, Option<String>)> = question
@@ -151,6 +150,8 @@ fn known_hash(session: &Session, log: &SourceLog) -> Result<String, Unfit> {
         state.entry(log.key).filter(|e| e.source == log.stat).map(|e| e.sha256.clone())
     };
     session.progress();
+    let claim = session.claims.get(&log.path);
+    let recorded = recorded.filter(|is| claim.is_none_or(|c| c.other_hash(is).is_none()));
     recorded.map_or_else(|| read_source(session, log).map(|sums| sums.sha256), Ok)
 }
 

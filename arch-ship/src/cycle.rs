@@ -98,6 +98,7 @@ impl Cycle {
             known: look.known,
             there,
             applied,
+            marks: session.state().sequences(),
         };
         same_database(session, &facts)?;
         Ok(Picture { facts, found, policy })

@@ -137,6 +137,8 @@ pub struct Facts {
     /// Verified at the destination and unchanged since.
     pub there: BTreeMap<Key, Held>,
     pub applied: Applied,
+    /// The last sequence that was there without a hole after an earlier run.
+    pub marks: BTreeMap<Chain, u64>,
 }
 
 impl Facts {

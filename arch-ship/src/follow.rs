@@ -36,6 +36,7 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
             tally.exit = None;
             tally.waiting = 0;
             tally.failed.clear();
+            tally.unsound.clear();
             tally.verified.clear();
         }
         // Before the look: a log that appears during the cycle must still be a sign afterwards.
@@ -46,6 +47,9 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
         };
         let ended = taken.and_then(|now| {
             last = now.clone();
+            if now.logs.is_empty() && now.known.is_empty() {
+                crate::run::empty(session)?;
+            }
             cycle.set_cutoff(session, source)?;
             let verified = cycle.run(session, now, false)?;
             if session.cli.register {

@@ -76,12 +76,15 @@ pub fn required(facts: &Facts, policy: &Policy, filtered: bool) -> Vec<Required>
 }
 
 fn first_needed(facts: &Facts, chain: Chain, logs: &BTreeMap<u64, Bounds>, visible: Option<u64>) -> u64 {
-    let after_last = logs.keys().next_back().map_or(1, |s| s + 1);
+    let after_last = logs.keys().next_back().map_or(1, |s| s.saturating_add(1));
     // What neither side has a file of is out of sight: the database remembers logs of long ago.
     let seen = visible.unwrap_or(after_last);
     match &facts.applied {
-        Applied::Nothing | Applied::Unknown(_) => seen,
-        Applied::Sequence(n) if chain.resetlogs_id == facts.resetlogs_id => n + 1,
+        // Logs that were purged on both sides since the last run leave no other trace than the mark before them.
+        Applied::Nothing | Applied::Unknown(_) => {
+            facts.marks.get(&chain).map_or(seen, |mark| seen.min(mark.saturating_add(1)))
+        }
+        Applied::Sequence(n) if chain.resetlogs_id == facts.resetlogs_id => n.saturating_add(1),
         Applied::Sequence(_) => seen,
         Applied::Standby { scn, sequences } => {
             let known = sequences.get(&(chain.resetlogs_id, chain.thread)).copied();
@@ -103,7 +106,7 @@ fn first_needed(facts: &Facts, chain: Chain, logs: &BTreeMap<u64, Bounds>, visib
 fn first_above(logs: &BTreeMap<u64, Bounds>, scn: u64, begin: Option<u64>, applied: Option<u64>) -> u64 {
     let below = logs.iter().rev().find(|(_, (_, next))| next.is_some_and(|n| n <= scn));
     if let Some((sequence, _)) = below {
-        return sequence + 1;
+        return sequence.saturating_add(1);
     }
     // A thread's sequences begin at 1 in each incarnation, so nothing of it can be applied before it began.
     if begin.is_some_and(|begin| scn < begin) {
@@ -118,21 +121,28 @@ fn first_above(logs: &BTreeMap<u64, Bounds>, scn: u64, begin: Option<u64>, appli
     }
 }
 
-/// The missing sequences of a range.
-pub fn missing(required: &Required, verified: &BTreeSet<Key>) -> Vec<u64> {
+/// Longer holes are reported as a whole and not looked at sequence by sequence: one odd name can make one of billions.
+const LONG: u64 = 100_000;
+
+/// The missing sequences of a range, as first and last of each hole.
+pub fn holes(required: &Required, verified: &BTreeSet<Key>) -> Vec<(u64, u64)> {
     let Required { chain, from, to } = *required;
     if from > to {
         return Vec::new();
     }
     let have = verified.range(chain.key(from)..=chain.key(to)).map(|k| k.sequence);
-    let mut missing = Vec::new();
+    let mut holes = Vec::new();
     let mut next = from;
     for sequence in have {
-        missing.extend(next..sequence);
-        next = sequence + 1;
+        if next < sequence {
+            holes.push((next, sequence - 1));
+        }
+        next = sequence.saturating_add(1);
     }
-    missing.extend(next..=to);
-    missing
+    if next <= to {
+        holes.push((next, to));
+    }
+    holes
 }
 
 /// The last sequence up to which a chain is there without a hole.
@@ -144,10 +154,10 @@ pub fn contiguous(required: &Required, mark: Option<u64>, verified: &BTreeSet<Ke
     let holds = |sequence| verified.contains(&chain.key(sequence));
     let base = mark.unwrap_or(0).max(required.from.saturating_sub(1));
     let mut last = base;
-    while holds(last + 1) {
+    while last < u64::MAX && holds(last + 1) {
         last += 1;
     }
-    if let Some(first) = missing(required, verified).first() {
+    if let Some((first, _)) = holes(required, verified).first() {
         last = last.min(first - 1);
     }
     // What the standby had applied before we came is not ours to vouch for.
@@ -174,7 +184,14 @@ pub fn gaps(required: &[Required], verified: &BTreeSet<Key>, cause: &dyn Fn(Key)
         let chain = range.chain;
         let newest = verified.range(chain.key(0)..=chain.key(u64::MAX)).next_back().map_or(0, |k| k.sequence);
         let mut open: Option<(u64, u64, Cause)> = None;
-        for sequence in missing(range, verified) {
+        let (long, short): (Vec<_>, Vec<_>) =
+            holes(range, verified).into_iter().partition(|(a, b)| b - a >= LONG);
+        // Of the last one something is known, or the hole would not end there.
+        for (first, last) in long {
+            found.push(record(chain, first, last - 1, Cause { shippable: false, ..cause(chain.key(first)) }));
+            found.push(record(chain, last, last, cause(chain.key(last))));
+        }
+        for sequence in short.into_iter().flat_map(|(a, b)| a..=b) {
             let cause = cause(chain.key(sequence));
             if cause.shippable && sequence > newest {
                 continue;

@@ -51,20 +51,19 @@ pub fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Option<Named>> {
     let mut named = Named::default();
     named.files.extend(cli.files.iter().filter(|f| f.as_os_str() != "-").cloned());
     if cli.reads_stdin() {
-        records(frame, &mut named)?;
+        records(cli, frame, &mut named)?;
     }
     let mut seen = std::collections::HashSet::new();
     named.files.retain(|f| seen.insert(f.clone()));
     Ok(Some(named))
 }
 
-fn records(frame: &Frame, named: &mut Named) -> anyhow::Result<()> {
+fn records(cli: &Cli, frame: &Frame, named: &mut Named) -> anyhow::Result<()> {
     let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
     while let Some(line) = input.next_line()? {
         match understand(&line) {
             Ok(Some((path, claim))) => {
-                let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
-                named.claims.insert(absolute, claim);
+                named.claims.insert(crate::source::place_of(cli, &path), claim);
                 named.files.push(path);
             }
             Ok(None) => {}
@@ -128,6 +127,12 @@ fn claim_of(log: ArchivedLog) -> Claim {
 }
 
 impl Claim {
+    /// What is not true of the hash, if a hash is claimed.
+    pub fn other_hash(&self, is: &str) -> Option<String> {
+        let claimed = self.sha256.as_ref().filter(|c| !c.eq_ignore_ascii_case(is))?;
+        Some(format!("its record says SHA-256 {claimed} and the log has {is}"))
+    }
+
     /// What is not true of the log, if anything. The hash is compared when the log has been read.
     pub fn contradiction(&self, log: &SourceLog) -> Option<String> {
         let fields = [

@@ -67,6 +67,17 @@ pub fn link(
     Ok(done)
 }
 
+/// Syncs files and the directories that hold their names.
+pub fn sync(conn: &Connection, files: &[PathBuf]) -> Result<(), TransferError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let mut names: Vec<Vec<u8>> = files.iter().map(|f| f.as_os_str().as_bytes().to_vec()).collect();
+    let dirs: std::collections::BTreeSet<&Path> = files.iter().filter_map(|f| f.parent()).collect();
+    names.extend(dirs.into_iter().map(|d| [d.as_os_str().as_bytes(), b"/"].concat()));
+    conn.run(&Script::new("xargs -0 -r sync --", conn.limits.script).list(names)).map(|_| ())
+}
+
 fn parse(record: &[u8]) -> Option<(PathBuf, FileStat)> {
     let mut fields = record.splitn(4, |b| *b == b'\t');
     let mut word = || std::str::from_utf8(fields.next()?).ok();

@@ -38,7 +38,9 @@ impl Names {
         self.0.iter().find_map(|form| {
             let found = form.captures(name)?;
             let number = |group| found.name(group)?.as_str().parse().ok();
-            Some(Named { thread: number("t")?, sequence: number("s")?, resetlogs_id: number("r") })
+            // A larger number is no sequence: it has four bytes in the log's header.
+            let sequence = number("s").filter(|s| *s <= u64::from(u32::MAX))?;
+            Some(Named { thread: number("t")?, sequence, resetlogs_id: number("r") })
         })
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::cli::Threads;
 use crate::facts::{Applied, Chain, Facts, FileStat, Held, Key, SourceLog, SourceState};
-use crate::gap::{contiguous, gaps, missing, required, Cause};
+use crate::gap::{contiguous, gaps, holes, required, Cause, Required};
 use crate::plan::{not_needed, plan, Action, Policy, Remote};
 
 /// Logs of 100 SCNs each; incarnation 2 begins at SCN 1000 and sequences begin again.
@@ -39,7 +39,15 @@ fn facts(logs: Vec<SourceLog>, there: BTreeSet<Key>, applied: Applied) -> Facts 
     let there = there.into_iter().map(held).collect();
     let incarnations = BTreeMap::from([(1, 100), (2, 1000)]);
     let incarnations = incarnations.into_iter().filter(|(id, _)| *id <= newest).collect();
-    Facts { resetlogs_id: newest, incarnations, logs, known: BTreeMap::new(), there, applied }
+    Facts {
+        resetlogs_id: newest,
+        incarnations,
+        logs,
+        known: BTreeMap::new(),
+        there,
+        applied,
+        marks: BTreeMap::new(),
+    }
 }
 
 fn policy() -> Policy {
@@ -68,6 +76,10 @@ fn world() -> impl Strategy<Value = Facts> {
         let there = there.map(|(r, t, s)| log(r, t, s).key).collect();
         facts(logs, there, applied)
     })
+}
+
+fn missing(range: &Required, verified: &BTreeSet<Key>) -> Vec<u64> {
+    holes(range, verified).into_iter().flat_map(|(first, last)| first..=last).collect()
 }
 
 /// What is at the destination when all the plan sends has arrived.

@@ -61,6 +61,10 @@ pub fn finish<'p>(
                 continue;
             }
             Err(Unfit::Damaged(reason)) => {
+                if let Some(log) = crate::ship::other_copy(session, shared.facts, piece.log, &reason)? {
+                    back.push(Piece { log, basis: None, resent: false });
+                    continue;
+                }
                 session.fail(piece.log, &reason, None, sent.attempts)?;
                 continue;
             }
@@ -222,7 +226,13 @@ fn settled(
                 };
             }
             match looks.next() {
-                Some((Ok(hash), Ok(Some(stat)))) if hash == good.sha256 => Ok((stat, false)),
+                // Whoever published it: it is only there when the disk has it.
+                Some((Ok(hash), Ok(Some(stat)))) if hash == good.sha256 => {
+                    match crate::link::sync(conn, std::slice::from_ref(&last)) {
+                        Ok(()) => Ok((stat, false)),
+                        Err(e) => Err(format!("{} is there and cannot be synced: {e}", last.display())),
+                    }
+                }
                 _ => Err(match outcome {
                     Published::Failed(words) => format!("publish {}: {words}", last.display()),
                     _ => format!("{} was created meanwhile with another content", last.display()),

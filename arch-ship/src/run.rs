@@ -1,14 +1,15 @@
 //! The modes: once, named logs, `--status`, `--verify`, `--follow`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use common::app::{Frame, Report};
-use common::exit::{Exit, Failure};
+use common::exit::{failure, status_of, Exit, Failure};
 use common::lock::Lock;
 use common::logfile::LogFile;
 use common::record::{ArchivedLog, Log, LogStatus};
+use common::remote::Target;
 use common::signals;
 
 use crate::cli::{Cli, Discover};
@@ -24,19 +25,57 @@ use crate::{follow, register, standby, status, verify};
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     check(cli)?;
     let (target, dest_dir) = Session::destination(cli)?;
-    let changes = !(cli.common.dry_run || cli.status || cli.verify);
-    let mut source = Source::new(cli)?;
+    let source = Source::new(cli)?;
     let named = input::read(cli, frame)?;
-    let mut look = source.look(named.as_ref().map(|n| n.files.as_slice()))?;
+    let ended = proceed(cli, frame, (target, dest_dir), source, named.as_ref());
+    ended.map_err(|error| match &named {
+        Some(named) => with_input(error, named),
+        None => error,
+    })
+}
+
+/// The status of the pipeline is that of the input's runs where they ended worse than we do.
+fn with_input(error: anyhow::Error, named: &Named) -> anyhow::Error {
+    let exit = status_of(&error).worse(named.exit.0);
+    if exit == status_of(&error) {
+        return error;
+    }
+    let hint = failure(&error).and_then(|f| f.hint.clone());
+    let what = "the input tells of a failure, and nothing was shipped of it";
+    error.context(Failure { exit, message: what.to_owned(), hint, code: None })
+}
+
+/// What `--follow` waits for before it can begin.
+fn waiting_for_the_first(cli: &Cli, look: &Look) -> String {
+    let dirs: Vec<String> = cli.source_dir.iter().map(|d| text(d)).collect();
+    let unread = look.strays.iter().find(|s| s.bad_name);
+    let unread = unread.map(|s| format!(" ({}: {})", s.path.display(), s.reason)).unwrap_or_default();
+    format!("no archived log in {}{unread}: waiting for the first, or set ORACLE_SID", dirs.join(", "))
+}
+
+/// The run from its first look to its report.
+fn proceed(
+    cli: &Cli,
+    frame: &Frame,
+    (target, dest_dir): (Target, PathBuf),
+    mut source: Source<'_>,
+    named: Option<&Named>,
+) -> anyhow::Result<Report> {
+    let changes = !(cli.common.dry_run || cli.status || cli.verify);
+    let mut look = source.look(named.map(|n| n.files.as_slice()))?;
+    let mut told = false;
     while cli.follow && source.sid().is_none() {
         // Neither a log nor the environment has told which database this is.
+        if !std::mem::replace(&mut told, true) {
+            frame.out.emit(&Log::warning(waiting_for_the_first(cli, &look)))?;
+        }
         if !signals::sleep(cli.interval.min(Duration::from_secs(5))) {
             return Ok(Report::new(Exit::Success));
         }
         look = source.look(None)?;
     }
     let Some(sid) = source.sid().map(str::to_owned) else {
-        return nothing_found(cli, frame, &look, named.as_ref());
+        return nothing_found(cli, frame, &look, named);
     };
     let lock = match changes {
         true => Some(Lock::take(
@@ -59,7 +98,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         rtt: std::sync::OnceLock::new(),
         temporaries: Mutex::default(),
         next_temporary: std::sync::atomic::AtomicUsize::new(0),
-        claims: named.as_ref().map(|n| n.claims.clone()).unwrap_or_default(),
+        claims: named.map(|n| n.claims.clone()).unwrap_or_default(),
         target,
         dest_dir,
         state: Mutex::new(State::load(&cli.common.state_dir_path()?, &sid, &host, changes)?),
@@ -70,6 +109,9 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     for note in notes {
         session.say(note)?;
     }
+    if !cli.follow && named.is_none() && look.logs.is_empty() && look.known.is_empty() {
+        empty(&session)?;
+    }
     if cli.status {
         status::status(&session, &mut source, look)?;
     } else if cli.verify {
@@ -77,11 +119,11 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     } else if cli.follow {
         follow::follow(&session, &mut source, look)?;
     } else {
-        once(&session, &mut source, look, named.as_ref())?;
+        once(&session, &mut source, look, named)?;
     }
     destination::sweep(&session);
     let mut report = session.finish();
-    if let Some(named) = &named {
+    if let Some(named) = named {
         conclude(&mut report, named);
     }
     Ok(report)
@@ -97,6 +139,7 @@ fn check(cli: &Cli) -> anyhow::Result<()> {
             "name it with --source-dir or SOURCEBASEDIR",
         );
     }
+    not_the_source(cli)?;
     if cli.register && !standby::is_named(cli) {
         return usage(
             "--register: there is no standby to catalogue at",
@@ -112,6 +155,33 @@ fn check(cli: &Cli) -> anyhow::Result<()> {
         return usage("--register with --dry-run: nothing would be catalogued", "leave one of them out");
     }
     Ok(())
+}
+
+/// A log that is compared with itself is always there.
+fn not_the_source(cli: &Cli) -> anyhow::Result<()> {
+    if cli.dest_host.is_some() {
+        return Ok(());
+    }
+    let real = |dir: &PathBuf| dir.canonicalize().ok();
+    for source in cli.source_dir.iter().filter_map(real) {
+        for dir in cli.dest_dir.iter().chain(&cli.also_at) {
+            let Some(there) = real(dir) else { continue };
+            // A destination is listed two levels deep; the source has date directories.
+            let below = |a: &Path, b: &Path| a == b || a.parent() == Some(b);
+            if below(&source, &there) || below(&there, &source) && is_source_dir(&there, &source) {
+                let message = format!("{} is the source of the logs or holds it", dir.display());
+                return Err(Failure::new(Exit::Usage, message)
+                    .hint("name a directory of its own for the standby: a log that is compared with itself is always there")
+                    .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_source_dir(dir: &Path, source: &Path) -> bool {
+    let date = |name: &std::ffi::OsStr| crate::scan::is_date_dir(&name.to_string_lossy());
+    dir == source || dir.file_name().is_some_and(date)
 }
 
 fn log_file(cli: &Cli, frame: &Frame, host: &str, changes: bool) -> anyhow::Result<LogFile> {
@@ -136,9 +206,6 @@ fn once(
         claims(session, &mut look, named)?;
     } else {
         cycle.set_cutoff(session, source)?;
-        if look.logs.is_empty() && look.known.is_empty() {
-            empty(session)?;
-        }
     }
     let verified = cycle.run(session, look, named.is_some())?;
     if session.cli.register && !session.cli.common.dry_run {
@@ -147,8 +214,11 @@ fn once(
     Ok(())
 }
 
+/// What is said of a source that had logs and has none.
+const UNMOUNTED: &str = ", though some were shipped before: is the file system mounted?";
+
 /// A source without any log is right for a new database and wrong for one that had some.
-fn empty(session: &Session) -> anyhow::Result<()> {
+pub fn empty(session: &Session) -> anyhow::Result<()> {
     let dirs: Vec<String> = session.cli.source_dir.iter().map(|d| text(d)).collect();
     let place = if dirs.is_empty() { "V$ARCHIVED_LOG".to_owned() } else { dirs.join(", ") };
     let had = !session.state().is_empty();
@@ -156,11 +226,7 @@ fn empty(session: &Session) -> anyhow::Result<()> {
         session.worse(Exit::Partial);
     }
     let message = format!("no archived log in {place}");
-    session.say(Log::warning(if had {
-        format!("{message}, though some were shipped before: is the file system mounted?")
-    } else {
-        message
-    }))
+    session.say_once("empty", Log::warning(if had { format!("{message}{UNMOUNTED}") } else { message }))
 }
 
 /// Takes out of the look what the records describe wrongly, and reports what was named and is not there.
@@ -205,7 +271,17 @@ fn nothing_found(cli: &Cli, frame: &Frame, look: &Look, named: Option<&Named>) -
     let mut report = Report::new(Exit::Success);
     let Some(named) = named else {
         let dirs: Vec<String> = cli.source_dir.iter().map(|d| text(d)).collect();
-        frame.out.emit(&Log::warning(format!("no archived log in {}", dirs.join(", "))))?;
+        let mut message = format!("no archived log in {}", dirs.join(", "));
+        if shipped_before(&cli.common.state_dir_path()?) {
+            report.exit = Some(Exit::Partial);
+            message.push_str(UNMOUNTED);
+        }
+        frame.out.emit(&Log::warning(message))?;
+        for stray in look.strays.iter().filter(|s| s.bad_name) {
+            frame.out.emit(&ArchivedLog { reason: Some(stray.reason.clone()), ..absent(&stray.path) })?;
+            report.count("failed", 1);
+            report.exit = Some(Exit::Partial);
+        }
         return Ok(report);
     };
     for file in named.files.iter().filter(|f| !exists(cli, f)) {
@@ -228,6 +304,16 @@ fn nothing_found(cli: &Cli, frame: &Frame, look: &Look, named: Option<&Named>) -
     }
     conclude(&mut report, named);
     Ok(report)
+}
+
+/// Whether the state of any database knows shipped logs.
+fn shipped_before(state_dir: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(state_dir) else { return false };
+    entries.flatten().any(|e| {
+        let name = e.file_name().to_string_lossy().into_owned();
+        let corrupt = name.contains(".corrupt-");
+        name.starts_with("shipped_logs.") && !corrupt && e.metadata().is_ok_and(|m| m.len() > 0)
+    })
 }
 
 /// The last status of a pipeline tells the truth for all of it.

@@ -74,6 +74,8 @@ pub struct Candidate {
     pub path: PathBuf,
     pub rel: PathBuf,
     pub stat: FileStat,
+    /// Of others none is opened: a pipe would keep us waiting for its writer.
+    pub regular: bool,
 }
 
 /// Size, time and inode of a file.
@@ -91,6 +93,20 @@ pub fn is_date_dir(name: &str) -> bool {
             .all(|(i, b)| if i == 4 || i == 7 { b == b'_' } else { b.is_ascii_digit() })
 }
 
+/// What a name leads to; `None` for one that leads nowhere.
+///
+/// # Errors
+/// It cannot be told, so that a log would be overlooked: a directory without `x`, a stale handle.
+fn seen(path: &Path) -> anyhow::Result<Option<std::fs::Metadata>> {
+    use rustix::io::Errno;
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("look at {}", path.display())),
+    }
+}
+
 /// The directories that may hold logs: each source directory and the date directories in it.
 pub fn directories(source_dirs: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     let mut found = Vec::new();
@@ -104,7 +120,7 @@ pub fn directories(source_dirs: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Path
         for entry in entries {
             let entry = entry.with_context(|| format!("read source directory {}", base.display()))?;
             let name = entry.file_name();
-            if is_date_dir(&name.to_string_lossy()) && entry.path().is_dir() {
+            if is_date_dir(&name.to_string_lossy()) && seen(&entry.path())?.is_some_and(|m| m.is_dir()) {
                 found.push((base.join(&name), PathBuf::from(&name)));
             }
         }
@@ -126,9 +142,10 @@ pub fn candidates(source_dirs: &[PathBuf]) -> anyhow::Result<Vec<Candidate>> {
             let entry = entry.with_context(|| format!("read directory {}", dir.display()))?;
             let name = entry.file_name();
             // A link is followed: what counts is the file that would be sent.
-            let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
+            let Some(meta) = seen(&entry.path())? else { continue };
             if meta.is_file() && !name.to_string_lossy().starts_with('.') {
-                found.push(Candidate { path: dir.join(&name), rel: rel.join(&name), stat: stat_of(&meta) });
+                let (path, rel, stat) = (dir.join(&name), rel.join(&name), stat_of(&meta));
+                found.push(Candidate { path, rel, stat, regular: true });
             }
         }
     }
@@ -149,6 +166,10 @@ pub fn recognise(files: Vec<Candidate>, how: &Recognise, headers: &mut Headers) 
             ));
             continue;
         };
+        if !file.regular {
+            found.strays.push(stray(&file, "not a regular file", true));
+            continue;
+        }
         if !how.header {
             match how.names.read(name) {
                 Some(named) => nameless.push((file, Ok(named))),

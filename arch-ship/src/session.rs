@@ -52,6 +52,8 @@ pub struct Tally {
     pub failed: BTreeMap<Key, (String, Option<String>)>,
     /// Verified at the destination in this run.
     pub verified: BTreeSet<Key>,
+    /// Files at the source that turned out bad when they were read; another copy of the log may be sound.
+    pub unsound: BTreeSet<PathBuf>,
     /// Logs that were not ready.
     pub waiting: u64,
     /// Anything at the destination or in the state was changed.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use common::exit::Exit;
 use common::logfile::Progress;
 use common::record::{Log, LogStatus};
 use common::remote::adaptive::{self, BatchSize};
@@ -39,6 +40,7 @@ pub struct Piece<'p> {
 
 /// What the workers share.
 pub struct Shared<'p> {
+    pub facts: &'p Facts,
     pub streams: usize,
     pub rtt: Duration,
     /// Temporary directories that exist and are empty, one for each batch.
@@ -55,9 +57,16 @@ pub struct Shared<'p> {
 }
 
 impl<'p> Shared<'p> {
-    fn new(streams: usize, rtt: Duration, batches: VecDeque<Vec<Piece<'p>>>, made: Vec<PathBuf>) -> Self {
+    fn new(
+        facts: &'p Facts,
+        streams: usize,
+        rtt: Duration,
+        batches: VecDeque<Vec<Piece<'p>>>,
+        made: Vec<PathBuf>,
+    ) -> Self {
         let total = batches.iter().flatten().map(|p| p.log.stat.bytes).sum();
         Self {
+            facts,
             streams,
             rtt,
             made: Mutex::new(made),
@@ -141,6 +150,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// # Errors
 /// The destination cannot be reached before anything was changed, or the receipts cannot be written.
 pub fn ship(session: &Session, facts: &Facts, plan: &Plan, found: &Destination) -> anyhow::Result<()> {
+    let found_there = &found.remote;
     let mut questions: Vec<Question<'_>> = Vec::new();
     let mut pieces: Vec<Piece<'_>> = Vec::new();
     for item in &plan.items {
@@ -150,6 +160,12 @@ pub fn ship(session: &Session, facts: &Facts, plan: &Plan, found: &Destination) 
             Action::Wait(reason) => wait(session, log, reason)?,
             Action::Damaged(reason) => session.fail(log, reason, None, 0)?,
             Action::Present(path) => {
+                let claim = session.claims.get(&log.path);
+                let recorded = session.state().entry(log.key).map(|e| e.sha256.clone());
+                if let Some(wrong) = claim.zip(recorded).and_then(|(c, is)| c.other_hash(&is)) {
+                    session.fail(log, &wrong, None, 0)?;
+                    continue;
+                }
                 let seen = session.cli.follow;
                 session.tally().verified.insert(log.key);
                 if !seen {
@@ -172,7 +188,15 @@ pub fn ship(session: &Session, facts: &Facts, plan: &Plan, found: &Destination) 
             *session.rtt.get_or_init(|| rtt)
         }
     };
-    pieces.extend(compare_all(session, questions, rtt)?);
+    while !questions.is_empty() {
+        let (found, unsound) = compare_all(session, facts, questions, rtt)?;
+        pieces.extend(found);
+        questions = unsound
+            .into_iter()
+            .map(|log| Question { log, candidates: found_there.candidates(log) })
+            .collect();
+    }
+    pieces.sort_by_key(|p: &Piece<'_>| (p.log.key.resetlogs_id, p.log.first_change, p.log.key));
     drop_open(session, &mut pieces)?;
     for piece in &mut pieces {
         if piece.basis.is_none() {
@@ -180,7 +204,7 @@ pub fn ship(session: &Session, facts: &Facts, plan: &Plan, found: &Destination) 
             piece.basis = left.map(|file| Basis { file, replaces: false });
         }
     }
-    send_all(session, pieces, rtt)
+    send_all(session, facts, pieces, rtt)
 }
 
 /// Logs that somebody is still writing are left for the next run.
@@ -218,27 +242,35 @@ pub fn wait(session: &Session, log: &SourceLog, reason: &str) -> anyhow::Result<
     skipped(session, log, &reason, news)
 }
 
-/// Compares in batches over all workers; returns what has to be sent.
+/// Compares in batches over all workers; returns what has to be sent, and the next copies of logs whose first is bad.
 fn compare_all<'p>(
     session: &Session,
+    facts: &'p Facts,
     questions: Vec<Question<'p>>,
     rtt: Duration,
-) -> anyhow::Result<Vec<Piece<'p>>> {
+) -> anyhow::Result<(Vec<Piece<'p>>, Vec<&'p SourceLog>)> {
     let sizes: Vec<u64> = questions.iter().map(|q| q.log.stat.bytes).collect();
     let streams = adaptive::streams(rtt, questions.len(), session.cli.workers, cores());
     let largest = BatchSize { bytes: 256 << 20, files: 256, cuts: 4 };
     let ranges = adaptive::batches(&sizes, streams, largest);
     let queue: Mutex<VecDeque<std::ops::Range<usize>>> = Mutex::new(ranges.into());
     let pieces = Mutex::new(Vec::new());
+    let others = Mutex::new(Vec::new());
     let failed: Mutex<Option<TransferError>> = Mutex::new(None);
     let work = |worker: usize| -> anyhow::Result<()> {
         let conn = &session.connections[worker % session.connections.len()];
         while locked(&failed).is_none() && signals::pending().is_none() {
             let Some(range) = locked(&queue).pop_front() else { break };
             let batch = &questions[range];
-            match compare(session, conn, batch) {
+            match compare(session, conn, batch).and_then(|a| synced(session, conn, a)) {
                 Ok(answers) => {
                     for (question, answer) in batch.iter().zip(answers) {
+                        if let Answer::Damaged(reason) = &answer {
+                            if let Some(other) = other_copy(session, facts, question.log, reason)? {
+                                locked(&others).push(other);
+                                continue;
+                            }
+                        }
                         let piece = settle(session, question.log, answer)?;
                         locked(&pieces).extend(piece);
                     }
@@ -254,9 +286,43 @@ fn compare_all<'p>(
     if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(crate::destination::stop(session, &error, "compare the logs that are already there"));
     }
-    let mut pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
-    pieces.sort_by_key(|p: &Piece<'_>| (p.log.key.resetlogs_id, p.log.first_change, p.log.key));
-    Ok(pieces)
+    let pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((pieces, others.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Who wrote what is there already may not have synced it, and a receipt is for what a power failure leaves.
+fn synced(session: &Session, conn: &Connection, answers: Vec<Answer>) -> Result<Vec<Answer>, TransferError> {
+    let there = |answer: &Answer| match answer {
+        Answer::Present { file, .. } => Some(file.path.clone()),
+        _ => None,
+    };
+    let files: Vec<PathBuf> = answers.iter().filter_map(there).collect();
+    crate::destination::again(session, session.cli.retries, || crate::link::sync(conn, &files))?;
+    Ok(answers)
+}
+
+/// Another copy of a log at the source, when this one turned out bad.
+pub fn other_copy<'p>(
+    session: &Session,
+    facts: &'p Facts,
+    bad: &SourceLog,
+    reason: &str,
+) -> anyhow::Result<Option<&'p SourceLog>> {
+    let other = {
+        let mut tally = session.tally();
+        tally.unsound.insert(bad.path.clone());
+        let fits = |l: &&SourceLog| l.key == bad.key && l.is_ready() && !tally.unsound.contains(&l.path);
+        facts.logs.iter().find(fits)
+    };
+    if let Some(other) = other {
+        session.worse(Exit::Partial);
+        let (path, other) = (bad.path.display(), other.path.display());
+        session.say_once(
+            &path.to_string(),
+            Log::warning(format!("{path}: {reason}; {other} is taken instead")),
+        )?;
+    }
+    Ok(other)
 }
 
 fn settle<'p>(session: &Session, log: &'p SourceLog, answer: Answer) -> anyhow::Result<Option<Piece<'p>>> {
@@ -301,7 +367,12 @@ fn settle<'p>(session: &Session, log: &'p SourceLog, answer: Answer) -> anyhow::
     }
 }
 
-fn send_all(session: &Session, pieces: Vec<Piece<'_>>, rtt: Duration) -> anyhow::Result<()> {
+fn send_all<'p>(
+    session: &Session,
+    facts: &'p Facts,
+    pieces: Vec<Piece<'p>>,
+    rtt: Duration,
+) -> anyhow::Result<()> {
     if pieces.is_empty() || signals::pending().is_some() {
         return Ok(());
     }
@@ -318,7 +389,7 @@ fn send_all(session: &Session, pieces: Vec<Piece<'_>>, rtt: Duration) -> anyhow:
     let made: Vec<PathBuf> = batches.iter().map(|_| session.temporary()).collect();
     dirs.extend(made.iter().cloned());
     let streams = streams.min(batches.len());
-    let shared = Shared::new(streams, rtt, batches, made);
+    let shared = Shared::new(facts, streams, rtt, batches, made);
     let made = crate::destination::again(session, session.cli.retries, || session.control().make_dirs(&dirs));
     match made {
         Ok(()) => session.tally().changed = true,

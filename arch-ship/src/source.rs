@@ -196,19 +196,25 @@ impl<'a> Source<'a> {
 fn named_candidates(cli: &Cli, files: &[PathBuf]) -> Vec<Candidate> {
     let mut found = Vec::new();
     for file in files {
-        let mut path = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        if !path.exists() && file.components().count() == 1 {
-            let dirs = scan::directories(&cli.source_dir).unwrap_or_default();
-            if let Some(there) = dirs.into_iter().map(|(dir, _)| dir.join(file)).find(|p| p.exists()) {
-                path = there;
-            }
-        }
+        let path = place_of(cli, file);
         let rel = relative(cli, &path);
         if let Ok(meta) = std::fs::metadata(&path) {
-            found.push(Candidate { path, rel, stat: scan::stat_of(&meta) });
+            found.push(Candidate { path, rel, stat: scan::stat_of(&meta), regular: meta.is_file() });
         }
     }
     found
+}
+
+/// Where a named file is: as it was named, or a bare name in the source directories.
+pub fn place_of(cli: &Cli, file: &Path) -> PathBuf {
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
+    if !path.exists() && file.components().count() == 1 {
+        let dirs = scan::directories(&cli.source_dir).unwrap_or_default();
+        if let Some(there) = dirs.into_iter().map(|(dir, _)| dir.join(file)).find(|p| p.exists()) {
+            return there;
+        }
+    }
+    path
 }
 
 fn relative(cli: &Cli, path: &Path) -> PathBuf {

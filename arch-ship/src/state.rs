@@ -260,6 +260,12 @@ impl State {
         (mark.dbid == chain.dbid && mark.resetlogs_id == chain.resetlogs_id).then_some(mark.sequence)
     }
 
+    /// The recorded sequences of all chains.
+    pub fn sequences(&self) -> BTreeMap<Chain, u64> {
+        let chain = |m: &Mark| Chain { dbid: m.dbid, resetlogs_id: m.resetlogs_id, thread: m.thread };
+        self.marks.values().map(|m| (chain(m), m.sequence)).collect()
+    }
+
     /// Writes a mark if it changed.
     pub fn set_mark(&mut self, chain: Chain, sequence: u64) -> anyhow::Result<()> {
         let mark = Mark {

@@ -89,6 +89,11 @@ fn progress(
         })
         .collect();
     let mut lowest: Option<(u64, Option<NaiveDateTime>)> = None;
+    let mut unbounded = false;
+    let begins = |key: Key| {
+        let log = facts.logs.iter().find(|l| l.key == key).and_then(|l| l.first_change);
+        log.or_else(|| facts.known.get(&key).map(|k| k.first_change)).map(|scn| (scn, None))
+    };
     for range in required(facts, policy, false) {
         let chain = range.chain;
         if chain.resetlogs_id != facts.resetlogs_id {
@@ -112,14 +117,16 @@ fn progress(
         let reached = match (reached, &facts.applied) {
             (Some((Some(scn), time)), _) => Some((scn, time)),
             (_, Applied::Standby { scn, .. }) => Some((*scn, None)),
-            _ => None,
+            // Nothing of it is there: recovery ends where its first missing log begins.
+            _ => begins(chain.key(received.map_or(range.from, |n| n.saturating_add(1)))),
         };
-        if let Some((scn, time)) = reached {
-            if lowest.is_none_or(|(old, _)| scn < old) {
-                lowest = Some((scn, time));
-            }
+        match reached {
+            Some((scn, time)) if lowest.is_none_or(|(old, _)| scn < old) => lowest = Some((scn, time)),
+            Some(_) => {}
+            None => unbounded |= range.from <= range.to,
         }
     }
+    let lowest = lowest.filter(|_| !unbounded);
     Standby {
         threads: threads.into_values().collect(),
         recoverable_to_scn: lowest.map(|(scn, _)| scn),

@@ -35,7 +35,8 @@ pub fn send(session: &Session, shared: &Shared, conn: &Connection, batch: &[Piec
     std::thread::scope(|scope| {
         let hashes = scope.spawn(|| batch.iter().map(|p| read_source(session, p.log)).collect::<Vec<_>>());
         let mut sent = attempts(session, shared, conn, batch, started);
-        sent.sources = hashes.join().unwrap_or_default();
+        let unread = || Err(Unfit::Damaged("reading it ended unexpectedly".to_owned()));
+        sent.sources = hashes.join().unwrap_or_else(|_| batch.iter().map(|_| unread()).collect());
         sent
     })
 }

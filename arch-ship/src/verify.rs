@@ -82,7 +82,7 @@ fn batch(session: &Session, checks: &[Check<'_>]) -> anyhow::Result<Vec<Key>> {
             scope.spawn(|| checks.iter().map(|c| c.log.map(|l| read_source(session, l))).collect::<Vec<_>>());
         let there =
             again(session, session.cli.retries, || session.control().sha256(&paths, reading_limit(bytes)));
-        (there, here.join().unwrap_or_default())
+        (there, here.join().unwrap_or_else(|_| checks.iter().map(|_| None).collect()))
     });
     let there = there.map_err(|e| stop(session, &e, "read the logs at the destination"))?;
     let mut good = Vec::new();
