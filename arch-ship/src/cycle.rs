@@ -8,7 +8,7 @@ use common::exit::{Exit, Failure};
 use common::record::{Log, Planned, Where};
 use common::signals;
 
-use crate::cli::{AppliedFrom, Cutoff};
+use crate::cli::{AppliedFrom, Cutoff, Threads};
 use crate::destination::{self, Destination};
 use crate::facts::{Applied, Chain, Facts, Key, SourceLog};
 use crate::gap::{self, Cause, Required};
@@ -101,6 +101,7 @@ impl Cycle {
             marks: session.state().sequences(),
         };
         same_database(session, &facts)?;
+        one_thread(&facts, &policy)?;
         Ok(Picture { facts, found, policy })
     }
 
@@ -196,6 +197,23 @@ fn same_database(session: &Session, facts: &Facts) -> anyhow::Result<()> {
         .into()),
         None => Ok(()),
     }
+}
+
+/// Each thread counts its own sequences: one number for several would leave out redo of the slower ones.
+fn one_thread(facts: &Facts, policy: &Policy) -> anyhow::Result<()> {
+    let Applied::Sequence(n) = facts.applied else { return Ok(()) };
+    let current = facts.logs.iter().map(|l| l.key).filter(|k| k.resetlogs_id == facts.resetlogs_id);
+    let threads: BTreeSet<u64> = current.map(|k| k.thread).collect();
+    if policy.threads != Threads::All || threads.len() < 2 {
+        return Ok(());
+    }
+    let list = threads.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    Err(Failure::new(
+        Exit::Usage,
+        format!("--applied {n} is one sequence, and there are logs of threads {list}"),
+    )
+    .hint("run it for each with --thread N, or let the standby be asked: --applied query")
+    .into())
 }
 
 /// Nothing crosses a RESETLOGS unnoticed.

@@ -152,7 +152,9 @@ pub fn holes(required: &Required, verified: &BTreeSet<Key>) -> Vec<(u64, u64)> {
 pub fn contiguous(required: &Required, mark: Option<u64>, verified: &BTreeSet<Key>) -> Option<u64> {
     let chain = required.chain;
     let holds = |sequence| verified.contains(&chain.key(sequence));
-    let base = mark.unwrap_or(0).max(required.from.saturating_sub(1));
+    // Beyond the last log that is known, nobody's word makes a sequence a verified one.
+    let before = required.from.saturating_sub(1);
+    let base = mark.unwrap_or(0).max(if before <= required.to { before } else { 0 });
     let mut last = base;
     while last < u64::MAX && holds(last + 1) {
         last += 1;

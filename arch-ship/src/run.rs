@@ -62,6 +62,14 @@ fn proceed(
     named: Option<&Named>,
 ) -> anyhow::Result<Report> {
     let changes = !(cli.common.dry_run || cli.status || cli.verify);
+    if cli.no_header_check && named.is_none() && source.sid().is_none() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--no-header-check: names do not tell which database the logs are of",
+        )
+        .hint("set ORACLE_SID")
+        .into());
+    }
     let mut look = source.look(named.map(|n| n.files.as_slice()))?;
     let mut told = false;
     while cli.follow && source.sid().is_none() {
@@ -279,6 +287,16 @@ fn nothing_found(cli: &Cli, frame: &Frame, look: &Look, named: Option<&Named>) -
         frame.out.emit(&Log::warning(message))?;
         for stray in look.strays.iter().filter(|s| s.bad_name) {
             frame.out.emit(&ArchivedLog { reason: Some(stray.reason.clone()), ..absent(&stray.path) })?;
+            report.count("failed", 1);
+            report.exit = Some(Exit::Partial);
+        }
+        for log in &look.logs {
+            let crate::facts::SourceState::Damaged(reason) = &log.state else { continue };
+            frame.out.emit(&ArchivedLog {
+                status: Some(LogStatus::Failed),
+                reason: Some(reason.clone()),
+                ..describe(log)
+            })?;
             report.count("failed", 1);
             report.exit = Some(Exit::Partial);
         }

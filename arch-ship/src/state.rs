@@ -60,6 +60,9 @@ pub struct State {
     host: String,
     marks: BTreeMap<u64, Mark>,
     entries: HashMap<Key, Entry>,
+    /// What is known of other destinations, kept for their own runs.
+    other_marks: Vec<Mark>,
+    others: BTreeMap<(String, Key), Entry>,
     journal: Option<File>,
     journal_lines: usize,
     /// What had to be said about the files.
@@ -76,6 +79,8 @@ impl State {
             host: host.to_owned(),
             marks: BTreeMap::new(),
             entries: HashMap::new(),
+            other_marks: Vec::new(),
+            others: BTreeMap::new(),
             journal: None,
             journal_lines: 0,
             notes: Vec::new(),
@@ -107,21 +112,28 @@ impl State {
                 Err(_) if !line.ends_with(b"\n") => torn = true,
                 Err(error) => {
                     self.entries.clear();
+                    self.others.clear();
                     self.journal_lines = 0;
                     return self.corrupt(&path, &error.to_string(), mend);
                 }
             }
         }
-        let outdated = self.journal_lines > 2 * self.entries.len() + 100;
+        let outdated = self.is_outdated();
         if mend && (torn || outdated) {
             self.rewrite()?;
         }
         Ok(())
     }
 
+    fn is_outdated(&self) -> bool {
+        self.journal_lines > 2 * (self.entries.len() + self.others.len()) + 100
+    }
+
     fn take(&mut self, entry: Entry) {
         if entry.host == self.host {
             self.entries.insert(entry.key, entry);
+        } else {
+            self.others.insert((entry.host.clone(), entry.key), entry);
         }
     }
 
@@ -131,8 +143,12 @@ impl State {
         match bytes.as_deref().map(serde_json::from_slice::<Marks>) {
             None => {}
             Some(Ok(found)) => {
-                for mark in found.marks.into_iter().filter(|m| m.host == self.host) {
-                    self.marks.insert(mark.thread, mark);
+                for mark in found.marks {
+                    if mark.host == self.host {
+                        self.marks.insert(mark.thread, mark);
+                    } else {
+                        self.other_marks.push(mark);
+                    }
                 }
             }
             Some(Err(error)) => self.corrupt(&path, &error.to_string(), mend)?,
@@ -230,7 +246,7 @@ impl State {
             self.entries.remove(key);
         }
         // Not worth a rewrite each time one log is purged.
-        if self.journal_lines > 2 * self.entries.len() + 100 {
+        if self.is_outdated() {
             self.rewrite()?;
         }
         Ok(())
@@ -239,13 +255,14 @@ impl State {
     fn rewrite(&mut self) -> anyhow::Result<()> {
         let mut all: Vec<&Entry> = self.entries.values().collect();
         all.sort_by_key(|e| e.key);
+        all.extend(self.others.values());
         let mut text = Vec::new();
         for entry in all {
             serde_json::to_writer(&mut text, entry).context("encode a manifest line")?;
             text.push(b'\n');
         }
         self.journal = None;
-        self.journal_lines = self.entries.len();
+        self.journal_lines = self.entries.len() + self.others.len();
         durable::write(&self.file("shipped_logs"), &text)
     }
 
@@ -279,7 +296,7 @@ impl State {
             return Ok(());
         }
         self.marks.insert(chain.thread, mark);
-        let marks = Marks { marks: self.marks.values().cloned().collect() };
+        let marks = Marks { marks: self.marks.values().chain(&self.other_marks).cloned().collect() };
         let mut text = serde_json::to_vec(&marks).context("encode the marks")?;
         text.push(b'\n');
         // The incarnation first: a number without it is not trusted.
@@ -385,6 +402,24 @@ mod tests {
         assert_eq!(state.notes.len(), 3, "{:?}", state.notes);
         assert!(state.is_empty() && state.mark(1).is_none());
         assert!(load(dir.path()).notes.is_empty());
+    }
+
+    #[test]
+    fn what_is_known_of_another_host_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut one = load(dir.path());
+        one.keep(vec![entry(4)]).unwrap();
+        one.set_mark(CHAIN, 4).unwrap();
+        let mut two = State::load(dir.path(), "PROD", "dr2", true).unwrap();
+        two.keep((0..400).map(|_| Entry { host: "dr2".to_owned(), ..entry(9) }).collect()).unwrap();
+        two.set_mark(CHAIN, 9).unwrap();
+        two.forget(&[]).unwrap();
+        let lines = std::fs::read_to_string(dir.path().join("shipped_logs.PROD")).unwrap().lines().count();
+        assert_eq!(lines, 2, "rewritten");
+        let one = load(dir.path());
+        assert_eq!((one.sequence(CHAIN), one.entry(CHAIN.key(4))), (Some(4), Some(&entry(4))));
+        let two = State::load(dir.path(), "PROD", "dr2", true).unwrap();
+        assert_eq!((two.sequence(CHAIN), two.entries().count()), (Some(9), 1));
     }
 
     #[test]

@@ -254,3 +254,39 @@ fn a_name_that_could_not_be_made_durable_is_no_receipt() {
     assert_eq!(run.with("failed"), [1, 2], "{run:?}");
     assert_eq!(world.ship(&[]).expect(0).with("present"), [1, 2]);
 }
+
+#[test]
+fn what_the_user_vouches_for_is_not_written_as_verified() {
+    let world = World::new();
+    world.fill(1..=3);
+    world.ship(&[]).expect(0);
+    world.ship(&["--applied", "5000"]).expect(0);
+    assert_eq!(world.mark(), "3");
+    world.ship(&["--applied", "18446744073709551615"]).expect(0);
+    assert_eq!(world.mark(), "3");
+}
+
+#[test]
+fn one_applied_sequence_is_not_taken_for_several_threads() {
+    let world = World::new();
+    world.fill(1..=3);
+    world.put(&Made::new(2, 1));
+    let run = world.ship(&["--applied", "2"]).expect(64);
+    assert!(run.stderr.contains("--thread"), "{run:?}");
+    assert!(run.all("archived_log").is_empty(), "{run:?}");
+    assert_eq!(world.ship(&["--applied", "2", "--thread", "1"]).expect(0).with("shipped"), [3]);
+}
+
+#[test]
+fn logs_of_an_unknown_database_are_not_called_no_logs() {
+    let world = World::new();
+    world.fill(1..=2);
+    let run = world.ship(&["--no-header-check"]).expect(64);
+    assert!(run.stderr.contains("ORACLE_SID"), "{run:?}");
+    let world = World::new();
+    let cut = world.put(&Made::new(1, 1));
+    std::fs::write(&cut, b"").unwrap();
+    age(&cut, 3600);
+    let run = world.ship(&[]).expect(1);
+    assert!(run.all("archived_log")[0].reason.as_ref().unwrap().contains("incomplete"), "{run:?}");
+}
