@@ -122,7 +122,8 @@ pub struct Cli {
     #[arg(long, conflicts_with_all = ["status", "verify"])]
     pub register: bool,
 
-    /// Ship these logs only; "-" reads archived_log and file records from standard input
+    /// Ship these logs only, whatever --thread, --seq-min, --seq-max, --applied and --scn-cutoff say; "-" reads
+    /// archived_log and file records from standard input
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 

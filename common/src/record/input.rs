@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Out, Payload, RunEnd, VERSION};
 use crate::exit::Exit;
 
-/// The longest line that is read; a longer one is not a record and would eat the memory.
+/// The longest line that is kept; a longer one is no record, is passed on and counts as one bad line.
 const LINE_MAX: usize = 16 << 20;
 
 /// One line of input as it came.
@@ -18,6 +18,8 @@ const LINE_MAX: usize = 16 << 20;
 pub struct Line {
     raw: Vec<u8>,
     number: usize,
+    /// Only its beginning is in `raw`.
+    cut: bool,
 }
 
 #[derive(Deserialize)]
@@ -31,7 +33,7 @@ struct Head {
 
 impl Line {
     pub fn new(raw: impl Into<Vec<u8>>, number: usize) -> Self {
-        Self { raw: raw.into(), number }
+        Self { raw: raw.into(), number, cut: false }
     }
 
     /// The bytes, newline included if there was one.
@@ -71,6 +73,7 @@ impl Line {
 
     /// The line as a `P` whatever its type says; for hand-made lines.
     pub fn as_payload<P: DeserializeOwned>(&self) -> anyhow::Result<P> {
+        anyhow::ensure!(!self.cut, "line {} of the input: longer than {LINE_MAX} bytes", self.number);
         serde_json::from_slice(&self.raw).with_context(|| format!("line {} of the input", self.number))
     }
 
@@ -114,14 +117,32 @@ impl<R: BufRead> Input<R> {
                 return Ok(None);
             }
             self.number += 1;
-            anyhow::ensure!(raw.len() <= LINE_MAX, "line {} is longer than {LINE_MAX} bytes", self.number);
-            let line = Line::new(raw, self.number);
+            let mut line = Line::new(raw, self.number);
             if let Some(out) = &self.out {
                 out.forward(&line)?;
+            }
+            if line.raw.len() > LINE_MAX {
+                line.cut = true;
+                self.pass_rest()?;
             }
             if !line.is_blank() {
                 self.account(&line);
                 return Ok(Some(line));
+            }
+        }
+    }
+
+    /// Passes the rest of a line on that is too long to be kept.
+    fn pass_rest(&mut self) -> anyhow::Result<()> {
+        loop {
+            let mut piece = Vec::new();
+            let mut limited = std::io::Read::take(&mut self.reader, 64 * 1024);
+            let n = limited.read_until(b'\n', &mut piece).context("read standard input")?;
+            if let (Some(out), true) = (&self.out, n > 0) {
+                out.forward_more(&piece)?;
+            }
+            if n == 0 || piece.ends_with(b"\n") {
+                return Ok(());
             }
         }
     }
@@ -196,6 +217,18 @@ mod tests {
         assert_eq!(String::from_utf8(copy).unwrap(), text);
         assert_eq!(lines.len(), 3);
         assert!(lines[1].kind().is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_one_bad_line_and_still_passed_on() {
+        let long = "x".repeat(LINE_MAX + 100_000);
+        let text = format!("{long}\n{{\"path\":\"/a\"}}\n");
+        let (lines, _, _, copy) = drain(&text);
+        assert!(copy == text.as_bytes());
+        assert_eq!(lines.len(), 2);
+        let error = lines[0].kind().unwrap_err().to_string();
+        assert_eq!(error, format!("line 1 of the input: longer than {LINE_MAX} bytes"));
+        assert_eq!(lines[1].kind().unwrap(), None);
     }
 
     #[test]

@@ -99,6 +99,13 @@ impl Out {
         self.write(line.raw(), !line.raw().ends_with(b"\n")).context("forward a record")
     }
 
+    /// More of the line that was passed on last.
+    pub(super) fn forward_more(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut writer = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.open_line = !bytes.ends_with(b"\n");
+        writer.sink.write_all(bytes).and_then(|()| writer.sink.flush()).context("forward a record")
+    }
+
     fn write(&self, bytes: &[u8], leaves_line_open: bool) -> std::io::Result<()> {
         let mut writer = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.open_line {

@@ -97,6 +97,9 @@ pub enum Role {
     Manifest,
     /// A script that the run wrote for a person or the next tool: SQL, RMAN, shell.
     Script,
+    /// One that a newer tool knows.
+    #[serde(other)]
+    Other,
 }
 
 optional_record! {
