@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::app::{Args, Common};
+use common::remote::TargetArgs;
 
 /// Ship archived redo logs to the standby and prove that they arrived.
 ///
 /// A log counts as shipped when it was complete at the source by its own header, was received under a temporary name,
-/// has the same SHA-256 there, was synced, and was then renamed to its final name. A reader at the standby never sees
+/// has the same hash there, was synced, and was then renamed to its final name. A reader at the standby never sees
 /// half a log. A log that is already there with the same content is not sent again; a half file that an earlier script
 /// left under the final name is completed; a different file is reported and never overwritten.
 ///
@@ -30,17 +31,8 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", env = "DESTBASEDIR_U15", value_delimiter = ',')]
     pub also_at: Vec<PathBuf>,
 
-    /// Host of the standby [default: none, the destination is a local or NFS path; second name: DRSERVER]
-    #[arg(long, value_name = "HOST", env = "DEST_HOST")]
-    pub dest_host: Option<String>,
-
-    /// User at the standby [second name: SSHUSER]
-    #[arg(long, value_name = "USER", env = "DEST_USER")]
-    pub dest_user: Option<String>,
-
-    /// Options for ssh, as in "-p 2222 -i key". May be repeated
-    #[arg(long = "ssh-option", value_name = "OPTION", env = "SSH_OPTIONS", allow_hyphen_values = true)]
-    pub ssh_option: Vec<String>,
+    #[command(flatten)]
+    pub standby: TargetArgs,
 
     /// File of shell settings that is sourced first at the standby
     #[arg(long, value_name = "FILE", env = "STANDBY_PROFILE")]
@@ -290,7 +282,7 @@ mod tests {
     fn the_originals_values_are_understood() {
         let cli = cli(&["--interval", "60", "--ssh-option", "-p 2222 -i key", "--bwlimit", "10m"]).unwrap();
         assert_eq!(cli.interval, Duration::from_secs(60));
-        assert_eq!(cli.ssh_option, ["-p 2222 -i key"]);
+        assert_eq!(cli.standby.ssh_option, ["-p 2222 -i key"]);
         assert_eq!(cli.bwlimit, Some(10 << 20));
         assert_eq!((cli.workers, cli.retries, cli.io_timeout), (5, 5, Duration::from_secs(300)));
     }

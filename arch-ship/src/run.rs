@@ -167,7 +167,7 @@ fn check(cli: &Cli) -> anyhow::Result<()> {
 
 /// A log that is compared with itself is always there.
 fn not_the_source(cli: &Cli) -> anyhow::Result<()> {
-    if cli.dest_host.is_some() {
+    if cli.standby.dest_host.is_some() {
         return Ok(());
     }
     let real = |dir: &PathBuf| dir.canonicalize().ok();

@@ -69,7 +69,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Status 64: none, or one that is not absolute.
     pub fn destination(cli: &Cli) -> anyhow::Result<(Target, PathBuf)> {
-        let target = Target::new(cli.dest_host.as_deref(), cli.dest_user.as_deref(), &cli.ssh_option)
+        let target = cli
+            .standby
+            .target()
             .map_err(|f| f.hint("see --dest-host, --dest-user and --ssh-option in arch-ship --help"))?;
         let usage = |message: String| Failure::new(Exit::Usage, message);
         let Some(dir) = &cli.dest_dir else {

@@ -15,7 +15,7 @@ use crate::session::Session;
 
 /// Whether there is a standby to be asked.
 pub fn is_named(cli: &Cli) -> bool {
-    let named = [&cli.dest_host, &cli.standby_profile, &cli.standby_oracle_home, &cli.standby_sid];
+    let named = [&cli.standby.dest_host, &cli.standby_profile, &cli.standby_oracle_home, &cli.standby_sid];
     named.iter().any(|n| n.is_some())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use common::app::{Args, Common};
+use common::remote::TargetArgs;
 
 /// Copy the tablespaces of a running database to the standby host in backup mode.
 ///
@@ -24,17 +25,8 @@ use common::app::{Args, Common};
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ts-hotbackup", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// Host of the standby [default: none, the destination is a local or NFS path; second name: DRSERVER]
-    #[arg(long, value_name = "HOST", env = "DEST_HOST")]
-    pub dest_host: Option<String>,
-
-    /// User at the standby [second name: SSHUSER]
-    #[arg(long, value_name = "USER", env = "DEST_USER")]
-    pub dest_user: Option<String>,
-
-    /// Options for ssh, as in "-p 2222 -i key". May be repeated
-    #[arg(long = "ssh-option", value_name = "OPTION", env = "SSH_OPTIONS", allow_hyphen_values = true)]
-    pub ssh_option: Vec<String>,
+    #[command(flatten)]
+    pub standby: TargetArgs,
 
     /// Put datafiles below SRC below DST at the standby; the longest SRC wins. May be repeated, or separated by commas
     #[arg(long, value_name = "SRC=DST", env = "PATH_MAP")]

@@ -56,7 +56,7 @@ impl<'a> Setup<'a> {
             (None, _) => "database".to_owned(),
         };
         let sid = sid.replace(|c: char| !(c.is_ascii_alphanumeric() || "_-$#+".contains(c)), "_");
-        let target = Target::new(cli.dest_host.as_deref(), cli.dest_user.as_deref(), &cli.ssh_option)?;
+        let target = cli.standby.target()?;
         let base = cli.dest_base.as_ref().map(|b| b.to_string_lossy().into_owned());
         let policy = Policy {
             exclude: pattern(cli.exclude.as_deref(), "--exclude")?,

@@ -8,6 +8,7 @@
 //! connections at random above ten that are not yet authenticated.
 
 pub mod adaptive;
+mod args;
 mod ciphers;
 mod classify;
 mod connection;
@@ -24,6 +25,7 @@ mod target;
 mod versions;
 mod watch;
 
+pub use args::TargetArgs;
 pub use classify::{classify, Class, Evidence, TransferError};
 pub use connection::{Connection, Connections, Limits, MAX_MASTERS};
 pub use files::{is_own, FreeSpace, OWN_PREFIX};
