@@ -85,6 +85,12 @@ impl Common {
     }
 }
 
+/// The directories that are in effect where no setting names them, for `--show-config`.
+fn directories(common: &Common) -> Vec<(&'static str, PathBuf)> {
+    let state = common.state_dir_path().ok();
+    ["state_dir", "log_dir"].into_iter().filter_map(|id| Some((id, state.clone()?))).collect()
+}
+
 fn default_state_dir() -> anyhow::Result<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     absolute("XDG_STATE_HOME")
@@ -202,7 +208,7 @@ fn prepare<A: Args>(args: &[OsString]) -> Prepared<A> {
     }
     match A::from_arg_matches(&matches) {
         Ok(parsed) if parsed.common().show_config => {
-            let lines = settings::show(&command, &matches, &file);
+            let lines = settings::show(&command, &matches, &file, &directories(parsed.common()));
             Prepared::Stop(print(&(lines.join("\n") + "\n")))
         }
         Ok(parsed) => Prepared::Run(parsed),
@@ -213,13 +219,17 @@ fn prepare<A: Args>(args: &[OsString]) -> Prepared<A> {
 fn usage<A: Args>(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let what: Vec<_> = text
+    let (tips, what): (Vec<_>, Vec<_>) = text
         .lines()
         .map(str::trim)
         .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"))
         .filter(|l| !l.is_empty())
-        .collect();
-    Failure::new(Exit::Usage, what.join(" ")).hint(format!("see {} --help", A::TOOL)).into()
+        .partition(|l| l.starts_with("tip: "));
+    // How to pass a misspelt flag as a file name helps nobody.
+    let tip = tips.iter().map(|t| &t[5..]).find(|t| !t.starts_with("to pass "));
+    let hint =
+        tip.map_or_else(|| format!("see {} --help", A::TOOL), |t| format!("{t}; see {} --help", A::TOOL));
+    Failure::new(Exit::Usage, what.join(" ")).hint(hint).into()
 }
 
 /// `--explain CODE` works without the arguments that a run needs.
@@ -228,7 +238,15 @@ fn explain_argument(args: &[OsString]) -> Option<String> {
     while let Some(arg) = args.next() {
         match arg.as_ref() {
             "--" => return None,
-            "--explain" => return args.next().map(Into::into),
+            "--explain" => {
+                let code = args.next()?;
+                // `--explain rsync 23` without the quotes.
+                let number = args.next().filter(|n| n.chars().all(|c| c.is_ascii_digit()));
+                return Some(match number {
+                    Some(number) if code.chars().all(char::is_alphabetic) => format!("{code} {number}"),
+                    _ => code.into(),
+                });
+            }
             text => {
                 if let Some(code) = text.strip_prefix("--explain=") {
                     return Some(code.to_owned());
@@ -329,4 +347,48 @@ fn refuse_root(allowed: bool) -> anyhow::Result<()> {
 /// This host's name, without the domain as `uname -n` has it.
 pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Tool {
+        #[arg(long)]
+        dest_host: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    }
+
+    impl Args for Tool {
+        const TOOL: &'static str = "tool";
+
+        fn common(&self) -> &Common {
+            &self.common
+        }
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_an_error_and_the_right_one_a_hint() {
+        let report = |flag: &str| {
+            let error = usage::<Tool>(&Tool::try_parse_from(["tool", flag]).unwrap_err());
+            (format!("{error:#}"), failure(&error).and_then(|f| f.hint.clone()).unwrap())
+        };
+        let (error, hint) = report("--dest-hosst");
+        assert_eq!(error, "unexpected argument '--dest-hosst' found");
+        assert_eq!(hint, "a similar argument exists: '--dest-host'; see tool --help");
+        let (error, hint) = report("--zzz");
+        assert_eq!((error.as_str(), hint.as_str()), ("unexpected argument '--zzz' found", "see tool --help"));
+    }
+
+    #[test]
+    fn the_code_to_explain_may_be_two_words() {
+        let code = |list: &[&str]| explain_argument(&list.iter().map(Into::into).collect::<Vec<OsString>>());
+        assert_eq!(code(&["tool", "--explain", "rsync", "23"]).as_deref(), Some("rsync 23"));
+        assert_eq!(code(&["tool", "--explain", "rsync 23"]).as_deref(), Some("rsync 23"));
+        assert_eq!(code(&["tool", "--explain", "5", "6"]).as_deref(), Some("5"));
+        assert_eq!(code(&["tool", "--explain", "5", "--json"]).as_deref(), Some("5"));
+        assert_eq!(code(&["tool", "--explain"]), None);
+    }
 }

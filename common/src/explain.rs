@@ -51,6 +51,14 @@ pub fn explain(code: &str) -> String {
     if let Some(entry) = exact(&name) {
         return page(entry);
     }
+    // A bare 23 or 255 in a log is mostly one of these.
+    let others =
+        ["ssh", "rsync"].map(|family| Code { family: family.to_owned(), number: wanted.number }.to_string());
+    if wanted.family == "exit" {
+        if let Some(entry) = others.iter().find_map(|other| exact(other)) {
+            return format!("{name}: {}\nIt may be {}", wanted.advice(), page(entry));
+        }
+    }
     match wanted.nearest() {
         Some(entry) => {
             format!("{name}: not in the table; {}\nThe nearest is {}", wanted.advice(), page(entry))
@@ -217,6 +225,8 @@ mod tests {
         assert!(text.contains("The nearest is ORA-01123: "), "{text}");
         assert!(explain("ORA-12345").contains("network"), "{}", explain("ORA-12345"));
         assert!(explain("nonsense").contains("give an exit status"));
+        assert!(explain("23").starts_with("exit 23: it is none of our statuses\nIt may be rsync 23: "));
+        assert!(explain("255").contains("It may be ssh 255: "));
     }
 
     #[test]

@@ -266,7 +266,14 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// One line per setting for `--show-config`: name, value, source. Secrets show as `***`.
-pub fn show(command: &clap::Command, matches: &clap::ArgMatches, file: &EnvFile) -> Vec<String> {
+///
+/// A setting that nobody gave shows its directory of `directories` (by id), else the default that its help names.
+pub fn show(
+    command: &clap::Command,
+    matches: &clap::ArgMatches,
+    file: &EnvFile,
+    directories: &[(&str, PathBuf)],
+) -> Vec<String> {
     let mut lines = Vec::new();
     for arg in command.get_arguments() {
         let Some(long) = arg.get_long() else { continue };
@@ -281,7 +288,10 @@ pub fn show(command: &clap::Command, matches: &clap::ArgMatches, file: &EnvFile)
         };
         let secret = arg.is_hide_env_values_set() || values.iter().any(|v| user_and_password(v).is_some());
         let shown = match (values.is_empty(), secret) {
-            (true, _) => "(none)".to_owned(),
+            (true, _) => match directories.iter().find(|(name, _)| *name == id) {
+                Some((_, path)) => path.display().to_string(),
+                None => default_in_help(arg).unwrap_or_else(|| "(none)".to_owned()),
+            },
             (false, true) => "***".to_owned(),
             (false, false) => values.join(", "),
         };
@@ -297,6 +307,14 @@ pub fn show(command: &clap::Command, matches: &clap::ArgMatches, file: &EnvFile)
         lines.push(format!("--{long} = {shown}  [{source}]"));
     }
     lines
+}
+
+/// The text of `[default: …]` in a flag's help, as far as the first semicolon; `None` for "none".
+fn default_in_help(arg: &clap::Arg) -> Option<String> {
+    let help = arg.get_help()?.to_string();
+    let (text, _) = help.split_once("[default: ")?.1.split_once(']')?;
+    let text = text.split(';').next().unwrap_or(text).trim();
+    (text != "none" && !text.starts_with("none,")).then(|| format!("({text})"))
 }
 
 #[cfg(test)]
