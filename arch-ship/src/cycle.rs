@@ -1,7 +1,7 @@
 //! One cycle: gather, plan, ship, and say what is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::exit::{Exit, Failure};
@@ -76,6 +76,9 @@ impl Cycle {
             session.warm_up(unknown);
         }
         let found = destination::look(session, retries)?;
+        if !found.exists && session.lock.is_some() {
+            refuse_unmounted(session)?;
+        }
         let policy = Policy {
             threads: cli.thread,
             seq_min: cli.seq_min,
@@ -153,6 +156,21 @@ impl Cycle {
         }
         Ok(verified)
     }
+}
+
+/// A directory that held verified logs and is gone is a file system that is not mounted: made anew it would lie on the
+/// disk below the mount point, and fill that.
+fn refuse_unmounted(session: &Session) -> anyhow::Result<()> {
+    let held =
+        session.state().entries().filter(|e| Path::new(&e.dest).starts_with(&session.dest_dir)).count();
+    if held == 0 {
+        return Ok(());
+    }
+    let (dir, host) = (session.dest_dir.display(), session.target.label());
+    let message = format!("{dir} on {host} is gone, and {held} verified logs were in it");
+    Err(Failure::new(Exit::TryAgain, message)
+        .hint(format!("mount it; if it was removed on purpose: mkdir -p {dir}"))
+        .into())
 }
 
 /// Files in the place of logs that are none. Only what was named, or cannot ever be shipped, is a failure.

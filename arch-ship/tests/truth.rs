@@ -45,6 +45,23 @@ fn logs_that_went_from_the_source_before_they_were_shipped_are_a_gap_and_the_mar
 }
 
 #[test]
+fn a_destination_that_is_not_mounted_any_more_is_not_made_anew() {
+    let world = World::new();
+    world.fill(1..=2);
+    world.ship(&[]).expect(0);
+    let dest = world.dest("").components().collect::<std::path::PathBuf>();
+    std::fs::rename(&dest, world.at("away")).unwrap();
+    world.fill(3..=3);
+    let run = world.ship(&[]).expect(75);
+    assert!(run.stderr.contains("is gone, and 2 verified logs were in it"), "{run:?}");
+    assert!(run.stderr.contains("hint: mount it; if it was removed on purpose: mkdir -p "), "{run:?}");
+    assert!(!dest.exists());
+    std::fs::rename(world.at("away"), &dest).unwrap();
+    assert_eq!(world.ship(&[]).expect(0).with("shipped"), [3]);
+    world.assert_identical();
+}
+
+#[test]
 fn a_junk_name_with_a_huge_sequence_costs_neither_memory_nor_time() {
     for sequence in ["4294967295", "18446744073709551615"] {
         let world = World::new();
