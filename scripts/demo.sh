@@ -19,6 +19,36 @@ been recovered to the SCN and every block is equal.
 TEXT
 }
 
+# After kill -9 of the demo, which no trap sees: ends what it has started, in the order of leave() below.
+if [ "${1:-}" = --after ]; then
+    demo=$2 dir=$3 session=$4 remove=$5
+    trap '' INT HUP
+    while [ -d "/proc/$demo" ]; do sleep 1; done
+    # running NAME...: pids of those that the demo has started; they carry its directory in their environment.
+    running() {
+        local process name
+        for process in /proc/[0-9]*; do
+            read -r name <"$process/comm" || continue
+            case " $* " in *" $name "*) ;; *) continue ;; esac
+            if tr '\0' '\n' <"$process/environ" | grep -Fxq "ORAPIPE_DEMO=$dir"; then printf '%s\n' "${process##*/}"; fi
+        done 2>/dev/null
+    }
+    if [ "$session" != none ]; then
+        DR_SESSION=$session DR_STOP_LIMIT=30 "$(dirname "$0")/orquestra_dr.sh" --stop || tmux kill-session -t "=$session" || true
+    fi
+    for name in arch-ship ts-hotbackup dr-host orasim; do
+        pids=$(running "$name")
+        # shellcheck disable=SC2086 # one word for each pid
+        [ -z "$pids" ] || kill -TERM $pids || true
+        for _ in $(seq 300); do
+            [ -n "$(running "$name")" ] || break
+            sleep 0.1
+        done
+    done
+    [ "$remove" = no ] || rm -rf "$dir"
+    exit 0
+fi
+
 tmux=yes keep=no dir='' loopback=() files=40 quiet=no
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -45,13 +75,14 @@ say() { [ "$quiet" = yes ] || printf '%3ss  %s\n' $((SECONDS - begin)) "$*"; }
 step=set-up
 result=1
 followers=()
+after=
 
 leave() {
     local status=$? pid
     set +e
     if [ "$tmux" = yes ] && [ -n "${session:-}" ]; then
         DR_STOP_LIMIT=30 scripts/orquestra_dr.sh --stop >/dev/null 2>&1
-        tmux kill-session -t "$session" 2>/dev/null
+        tmux kill-session -t "=$session" 2>/dev/null
     fi
     # In this order: the tools, the DR host, the databases.
     for pid in ${followers[@]+"${followers[@]}"}; do kill -TERM "$pid" 2>/dev/null; done
@@ -65,6 +96,7 @@ leave() {
     else
         rm -rf "$dir"
     fi
+    [ -z "$after" ] || { kill "$after"; wait "$after"; } 2>/dev/null
     exit "$status"
 }
 trap leave EXIT
@@ -73,15 +105,27 @@ trap 'exit 143' TERM HUP
 
 if [ "$quiet" = yes ]; then scripts/setup.sh --demo >/dev/null; else scripts/setup.sh --demo; fi
 step="the build"
-say "building (debug: quicker to build, and fast enough here)"
+say "building (debug: fast enough here; the first time it takes some minutes)"
 cargo build --locked -q -p arch-ship -p ts-hotbackup -p orasim -p rig --bins
 bin=${CARGO_TARGET_DIR:-$repository/target}/debug
 export ORAPIPE_BIN=$bin
 export PATH="$bin:$PATH"
 
 step="making the databases"
-if [ -z "$dir" ]; then dir=$(mktemp -d "${TMPDIR:-/tmp}/orapipe-demo.XXXXXX"); else mkdir -p "$dir"; fi
+remove=no
+if [ -z "$dir" ]; then
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/orapipe-demo.XXXXXX")
+    [ "$keep" = yes ] || remove=yes
+else
+    mkdir -p "$dir"
+fi
 dir=$(cd "$dir" && pwd)
+session=
+[ "$tmux" = no ] || session=DR_DBPROD_DEMO_$$
+# From here on: without it a stop would be meant for the session of a real pair.
+export DR_SESSION=${session:-DR_DBPROD_DEMO_$$} ORAPIPE_DEMO=$dir
+setsid "$repository/scripts/demo.sh" --after $$ "$dir" "${session:-none}" $remove </dev/null >/dev/null 2>&1 &
+after=$!
 # Root is usual in a container; the tools ask for a word about it.
 if [ "$(id -u)" = 0 ]; then export ORAPIPE_ALLOW_ROOT=1; fi
 unset ORACLE_HOME ORACLE_SID TWO_TASK STATE_DIR LOG_DIR DEST_HOST DEST_USER SSH_OPTIONS PATH_MAP DEST_ARCHLOG_DIR
@@ -132,12 +176,9 @@ say "DR host is a real sshd at $host $(sed -n 's/^# //p' "$dir/host.env")"
 
 step="copying and shipping"
 if [ "$tmux" = yes ]; then
-    export DR_SESSION=DR_DBPROD_DEMO_$$
-    session=$DR_SESSION
     scripts/orquestra_dr.sh --detached >"$dir/orquestra.log"
     say "both tools run in tmux; look: tmux attach -t $session"
 else
-    session=
     scripts/copy_archivelog_to_pamvs0003l.sh >"$dir/arch-ship.jsonl" 2>"$dir/arch-ship.err" &
     ship=$!
     followers+=("$ship")
@@ -215,7 +256,7 @@ options=()
 eval "options=($(sed -n 's/^SSH_OPTIONS="\(.*\)"$/\1/p' "$dir/host.env"))"
 # shellcheck disable=SC2029 # expanded here on purpose: the DR host has no settings of its own
 on_dr_host() { ssh "${options[@]}" "$user@$host" "$@" </dev/null; }
-on_dr_host "ORACLE_HOME='$ORACLE_HOME' ORACLE_SID=DBPRODSB '$repository/scripts/standby-recover.sh' \
+on_dr_host "TMPDIR='$dir' ORACLE_HOME='$ORACLE_HOME' ORACLE_SID=DBPRODSB '$repository/scripts/standby-recover.sh' \
     --until-scn $scn --scripts '$dir/dr/control' --logs '$dir/dr/arch'" >"$dir/recover.log" 2>&1 ||
     { cat "$dir/recover.log" >&2; exit 2; }
 say "$(tail -n 1 "$dir/recover.log" | sed 's/^standby-recover: //')"
