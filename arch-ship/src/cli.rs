@@ -251,7 +251,7 @@ Exit status:
   75   try again: lock held, or the standby unreachable; nothing was changed
   124  a time limit was hit, after clean-up
   130  SIGINT, after clean-up
-  143  SIGTERM or SIGHUP, after clean-up";
+  143  SIGTERM, or SIGHUP without --follow, after clean-up";
 
 #[cfg(test)]
 mod tests {

@@ -274,7 +274,7 @@ optional_record! {
         recoverable_to_scn: u64,
         /// The time of that SCN, RFC 3339 without zone, as the database's clock had it.
         recoverable_to_time: String,
-        /// Age of that time.
+        /// Age of `recoverable_to_time`, in seconds.
         lag_seconds: f64,
         /// Redo that is archived and not yet at the standby.
         lag_bytes: u64,
@@ -329,7 +329,7 @@ optional_record! {
         backup_mode_seconds: f64,
         /// Number of datafiles.
         files: u64,
-        /// Their sizes.
+        /// Size of its datafiles together, in bytes.
         bytes: u64,
         /// Why it was skipped or failed.
         reason: String,

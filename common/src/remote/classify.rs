@@ -164,6 +164,16 @@ const WORDS: &[Words] = &[
         class: Class::Final,
         hint: "a file system on {host} is read-only: look at its mount and its kernel log",
     },
+    Words {
+        any: &["mkdir: cannot create directory"],
+        class: Class::Final,
+        hint: "make the directory on {host} for this user, or name another one; is its file system mounted?",
+    },
+    Words {
+        any: &["Connection refused", "Connection timed out", "Operation timed out", "No route to host", "Network is unreachable"],
+        class: Class::Retry,
+        hint: "{host} cannot be reached: is it up, does sshd run there, is the port right (ssh -p), does a firewall stand between?",
+    },
 ];
 
 /// Decides from the status and from ssh's own words, which are the only thing that tells 12 from 12.
@@ -203,7 +213,9 @@ fn verdict(evidence: &Evidence<'_>, rsync_status: Option<i32>) -> (Class, Option
         }
         (_, Some(22)) => (Class::Final, hint("not enough memory for the list of files")),
         (_, Some(_)) => (Class::Final, None),
-        (Ended::Exited(255), None) => (Class::Retry, None),
+        (Ended::Exited(255), None) => {
+            (Class::Retry, hint("ssh itself failed: does 'ssh -v {host} true' work for this user?"))
+        }
         (Ended::Exited(_), None) => (Class::Final, None),
     }
 }
@@ -214,6 +226,7 @@ fn telling_lines(stderr: &str) -> String {
         .lines()
         .map(str::trim)
         .filter(|l| !l.is_empty() && !l.chars().all(|c| "@*#-=".contains(c)))
+        .filter(|l| !(l.starts_with("xargs: ") && l.ends_with("aborting")))
         .collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
@@ -305,5 +318,12 @@ mod tests {
         );
         assert_eq!(error.hint.unwrap(), "a disk on dr1 is full: make space and run again");
         assert_eq!(error.rsync_status, Some(11));
+        let refused = classify(&Evidence {
+            program: "ssh",
+            host: "dr1",
+            ended: Ended::Exited(255),
+            stderr: "ssh: connect to host dr1 port 22: Connection refused",
+        });
+        assert!(refused.hint.is_some_and(|h| h.starts_with("dr1 cannot be reached: ")));
     }
 }

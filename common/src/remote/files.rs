@@ -82,13 +82,14 @@ pub(super) fn answers(
         .collect())
 }
 
+/// 255 stops xargs, which ends with 124 then; nobody shall take that for a time limit.
 const MAKE_DIRS: &str = r#"
 xargs -0 -r -n "$1" sh -c '
 for d; do
   [ -d "$d" ] && continue
   mkdir -p -- "$d" || exit 255
   sync -- "$d" "${d%/*}/" 2>/dev/null
-done' sh
+done' sh || exit 1
 "#;
 
 const FREE: &str = r#"
@@ -382,6 +383,10 @@ mod tests {
         assert!(dirs.iter().all(|d| d.is_dir()));
         std::fs::write(tmp.path().join("file"), b"").unwrap();
         let error = conn.make_dirs(&[tmp.path().join("file/x")]).unwrap_err();
-        assert!(error.what.contains("file"), "{error}");
+        assert!(
+            error.what.contains("exited 1: mkdir: ") && error.what.ends_with("Not a directory"),
+            "{error}"
+        );
+        assert!(error.hint.is_some_and(|h| h.starts_with("make the directory on ")));
     }
 }
