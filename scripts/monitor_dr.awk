@@ -139,6 +139,8 @@ END {
     put("")
     if (!("arch-ship" in answered)) {
         put(bold("REDO") "         " dim("asking..."))
+    } else if (scn == "" && n_threads == 0 && verdict["arch-ship"] == "success") {
+        put(bold("REDO") "         " cut("nothing to ship yet", width - 13))
     } else if (scn == "" && n_threads == 0) {
         put(bold("REDO") "         " red(cut(message["arch-ship"] != "" ? message["arch-ship"] : "no answer", width - 13)))
     } else {

@@ -254,7 +254,7 @@ fn is_last(t: &Tablespace, last: Option<&Regex>) -> bool {
 
 fn reason(how: How, last: bool, t: &Tablespace, again: bool) -> String {
     let how = match how {
-        How::InBackupMode => "in backup mode",
+        How::InBackupMode => "needs backup mode",
         How::AsItIs if t.opened == Opened::ReadOnly => {
             "its pluggable database is open read only: without backup mode"
         }
