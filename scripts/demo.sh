@@ -92,7 +92,7 @@ leave() {
         [ -z "$dir" ] || printf 'demo: look in %s (log/, state/, *.log)\n' "$dir" >&2
         [ "$status" -ne 0 ] || status=2
     elif [ "$keep" = yes ]; then
-        printf 'demo: everything is in %s\n' "$dir"
+        printf 'demo: everything is in %s (PROD.env, log/, state/, dr/); nothing of it runs any more\n' "$dir"
     else
         rm -rf "$dir"
     fi
@@ -118,6 +118,11 @@ if [ -z "$dir" ]; then
     [ "$keep" = yes ] || remove=yes
 else
     mkdir -p "$dir"
+    if [ -e "$dir/PROD.env" ]; then
+        echo "demo: $dir holds an earlier demo: remove it, or name another directory" >&2
+        dir=
+        exit 64
+    fi
 fi
 dir=$(cd "$dir" && pwd)
 session=
