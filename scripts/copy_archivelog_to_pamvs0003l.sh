@@ -8,4 +8,5 @@ set -euo pipefail
 default_setting DEST_HOST pamvs0003l DRSERVER
 default_setting DISCOVER database
 default_setting SCN_CUTOFF capture
+need arch-ship
 exec arch-ship --follow "$@"

@@ -9,4 +9,5 @@
 set -euo pipefail
 # shellcheck source=environment.sh
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
+need arch-ship
 exec arch-ship "$@"

@@ -15,6 +15,16 @@ for orapipe_dir in "$script_dir/../target/debug" "$script_dir/../target/release"
 done
 export PATH
 
+# need TOOL: ends the script when there is no such program.
+need() {
+    type -P "$1" >/dev/null || {
+        printf '%s: error: %s is neither beside the scripts nor built nor in PATH\n' "${0##*/}" "$1" >&2
+        printf '%s: hint: cargo build --release in %s, or set ORAPIPE_BIN to the directory that holds it\n' \
+            "${0##*/}" "$(dirname "$script_dir")" >&2
+        exit 64
+    }
+}
+
 # is_set NAME: whether the environment or the settings file gives NAME a value.
 is_set() {
     [ -z "${!1:-}" ] || return 0

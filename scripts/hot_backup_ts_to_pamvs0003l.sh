@@ -6,4 +6,5 @@ set -euo pipefail
 # shellcheck source=environment.sh
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 default_setting DEST_HOST pamvs0003l DRSERVER
+need ts-hotbackup
 exec ts-hotbackup "$@"

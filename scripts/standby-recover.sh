@@ -59,8 +59,10 @@ if [ ${#logs[@]} -eq 0 ]; then
     [ -z "${ARCHLOG_DIR:-}" ] || logs+=("$ARCHLOG_DIR")
     [ -z "${DEST_ARCHLOG_DIR:-}" ] || [ "${DEST_ARCHLOG_DIR:-}" = "${ARCHLOG_DIR:-}" ] || logs+=("$DEST_ARCHLOG_DIR")
 fi
-[ -n "${ORACLE_SID:-}" ] || stop_with 64 "ORACLE_SID is not set"
-[ -n "${ORACLE_HOME:-}" ] || stop_with 64 "ORACLE_HOME is not set"
+[ -n "${ORACLE_SID:-}" ] || stop_with 64 "ORACLE_SID is not set" \
+    "export ORACLE_SID and ORACLE_HOME of the standby; cron and ssh do not read your profile"
+[ -n "${ORACLE_HOME:-}" ] || stop_with 64 "ORACLE_HOME is not set" \
+    "export ORACLE_SID and ORACLE_HOME of the standby; cron and ssh do not read your profile"
 sqlplus=$ORACLE_HOME/bin/sqlplus rman=$ORACLE_HOME/bin/rman
 [ -x "$sqlplus" ] || stop_with 64 "$sqlplus is not there"
 # Messages are matched by their codes, numbers and dates must not depend on whose shell this is.
