@@ -1,11 +1,22 @@
 //! JSON Lines records: the envelope, emitting, reading and forwarding untouched.
 
+#[macro_use]
+mod macros;
+
+mod contents;
 mod input;
 mod output;
+mod products;
+#[cfg(feature = "schema")]
+mod schema;
 mod types;
 
+pub use contents::*;
 pub use input::{Input, Line};
 pub use output::{Mode, Out};
+pub use products::*;
+#[cfg(feature = "schema")]
+pub use schema::schemas;
 pub use types::*;
 
 use serde::{Deserialize, Serialize};

@@ -4,31 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Payload;
+use super::{Content, Payload};
 use crate::exit::RunStatus;
-
-macro_rules! record {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field:meta])* $f:ident : $t:ty),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        pub struct $name { $($(#[$field])* pub $f: $t),* }
-    };
-}
-
-/// `skip_serializing_if` with a default, for fields that may be unknown.
-macro_rules! optional_record {
-    ($(#[$doc:meta])* $name:ident {
-        $($(#[$rf:meta])* $r:ident : $rt:ty,)*
-        ;
-        $($(#[$of:meta])* $o:ident : $ot:ty,)*
-    }) => {
-        record! { $(#[$doc])* $name {
-            $($(#[$rf])* $r: $rt,)*
-            $($(#[$of])* #[serde(default, skip_serializing_if = "Option::is_none")] $o: Option<$ot>,)*
-        } }
-    };
-}
 
 optional_record! {
     /// The first record of a run.
@@ -124,6 +101,26 @@ optional_record! {
         sequence: u64,
         /// Host that has the file, when it is not this one.
         host: String,
+        /// Tag of the backup that the piece belongs to.
+        tag: String,
+        /// Incremental level of the datafiles in a backup piece; absent for a plain full backup and for other pieces.
+        level: u64,
+        /// V$BACKUP_PIECE.SET_STAMP; with `set_count` it names the backup set.
+        set_stamp: u64,
+        /// V$BACKUP_PIECE.SET_COUNT.
+        set_count: u64,
+        /// Number of the piece in its set, from 1.
+        piece: u64,
+        /// How many pieces the set has; all are needed to read it.
+        pieces: u64,
+        /// When the piece was completed, as the database's clock had it.
+        completed: String,
+        /// What the backup set holds.
+        contents: Vec<Content>,
+        /// Schema of a dump.
+        schema: String,
+        /// When the backup that the file belongs to was made, RFC 3339; retention counts from it.
+        backup_time: String,
     }
 }
 
@@ -446,6 +443,10 @@ optional_record! {
         thread: u64,
         /// Log sequence number.
         sequence: u64,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// The command or script that would be run.
+        script: String,
     }
 }
 
@@ -504,42 +505,3 @@ impl Payload for Log {
         format!("{}: {}", format!("{:?}", self.level).to_lowercase(), self.message)
     }
 }
-
-macro_rules! payload_types {
-    ($($name:ident),*) => {
-        /// Every record type: its name and its JSON Schema, the envelope included.
-        #[cfg(feature = "schema")]
-        pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
-            #[derive(schemars::JsonSchema)]
-            #[allow(dead_code)]
-            struct Whole<P> {
-                #[serde(flatten)]
-                envelope: super::Envelope,
-                #[serde(flatten)]
-                payload: P,
-            }
-            vec![$({
-                let mut whole = schemars::schema_for!(Whole<$name>);
-                // Flattening keeps the description of the envelope; the record's own says more.
-                if let Some(about) = schemars::schema_for!($name).get("description") {
-                    whole.insert("description".to_owned(), about.clone());
-                }
-                (<$name as Payload>::TYPE, whole)
-            }),*]
-        }
-    };
-}
-
-payload_types!(
-    RunBegin,
-    RunEnd,
-    File,
-    ArchivedLog,
-    Gap,
-    Standby,
-    Tablespace,
-    Datafile,
-    RecoveryWindow,
-    Planned,
-    Log
-);

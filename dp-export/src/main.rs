@@ -1,0 +1,3 @@
+//! Exports schemas with Data Pump and judges what was exported.
+
+fn main() {}

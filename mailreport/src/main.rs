@@ -1,0 +1,3 @@
+//! Reports a pipeline by mail, to Prometheus and to Nagios.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Stores files in S3 with proof, and brings them back.
+
+fn main() {}

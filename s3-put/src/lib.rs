@@ -1,0 +1,1 @@
+//! Stores files in S3 with proof, and brings them back.

