@@ -1,0 +1,3 @@
+//! Restores a database.
+
+pub mod run;

@@ -1,0 +1,3 @@
+//! The restore planner.
+
+pub mod run;
