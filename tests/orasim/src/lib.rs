@@ -9,6 +9,7 @@ pub mod faults;
 pub mod instance;
 pub mod journal;
 pub mod oratime;
+pub mod pieces;
 pub mod record;
 pub mod redolog;
 pub mod rman;

@@ -35,6 +35,7 @@ mod logsource;
 mod make;
 mod recover;
 mod redo;
+pub mod rman;
 mod roll;
 pub mod spec;
 mod standby;

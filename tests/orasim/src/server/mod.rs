@@ -39,6 +39,18 @@ pub trait Database: Engine {
     /// When the text is no fault setting.
     fn set_faults(&self, json: &str) -> Result<()>;
     fn faults(&self) -> String;
+    /// One request of RMAN; `session` is what the engine keeps of it between two.
+    ///
+    /// # Errors
+    /// When the instance is in no state for it; failures of a command itself are in the answer.
+    fn rman(
+        &self,
+        session: &mut crate::pieces::Session,
+        request: &crate::pieces::api::Request,
+    ) -> Result<crate::pieces::api::Answer, OraError> {
+        let _ = (session, request);
+        Err(OraError::new(3001, "unimplemented feature"))
+    }
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,7 +116,14 @@ impl Core {
 
     /// Opens a connection for a program; `id` is its call in the journal.
     pub fn connect(self: &Arc<Self>) -> Link {
-        Link { core: Arc::clone(self), id: String::new(), session: None, life: 0, n: 0 }
+        Link {
+            core: Arc::clone(self),
+            id: String::new(),
+            session: None,
+            rman: crate::pieces::Session::default(),
+            life: 0,
+            n: 0,
+        }
     }
 
     /// # Errors
@@ -183,6 +202,7 @@ pub struct Link {
     core: Arc<Core>,
     id: String,
     session: Option<Session>,
+    rman: crate::pieces::Session,
     life: u64,
     n: u64,
 }
@@ -245,6 +265,12 @@ impl Link {
                     Err(error) => Response::error(error),
                 }
             }),
+            Request::Rman(request) => match request {
+                crate::pieces::api::Request::Output(_) | crate::pieces::api::Request::List => {
+                    self.rman(&request)
+                }
+                request => self.journaled(&request.name(), |link| link.rman(&request)),
+            },
             Request::Describe { name } => {
                 let Some(session) = &self.session else { return not_connected() };
                 match sql::describe(&*self.core.database, session, &name) {
@@ -366,6 +392,57 @@ impl Link {
         let user = session.user.clone();
         self.session = Some(session);
         Response::Connected { user, idle: state == State::Down, warning }
+    }
+
+    /// A request of RMAN suffers the same faults as a statement whose text is [`crate::pieces::api::Request::name`].
+    fn rman(&mut self, request: &crate::pieces::api::Request) -> Response {
+        let core = Arc::clone(&self.core);
+        let life = self.life;
+        if self.session.is_none() {
+            return not_connected();
+        }
+        if core.life() != life {
+            self.session = None;
+            return Response::lost();
+        }
+        let kinds = lock(&core.faults).statement(&request.name());
+        let mut lost = false;
+        for kind in &kinds {
+            match kind {
+                Kind::Hang { seconds, when: When::Before } => lost |= core.wait(life, *seconds),
+                Kind::Error { code, text } => return Response::error(OraError::new(*code, text.clone())),
+                Kind::KillSession { when: When::Before } => lost = true,
+                Kind::Crash { when: When::Before } => {
+                    core.crash();
+                    lost = true;
+                }
+                _ => {}
+            }
+        }
+        if lost {
+            self.session = None;
+            return Response::lost();
+        }
+        let outcome = core.database.rman(&mut self.rman, request);
+        for kind in &kinds {
+            match kind {
+                Kind::Hang { seconds, when: When::After } => lost |= core.wait(life, *seconds),
+                Kind::KillSession { when: When::After } => lost = true,
+                Kind::Crash { when: When::After } => {
+                    core.crash();
+                    lost = true;
+                }
+                _ => {}
+            }
+        }
+        if lost || core.life() != life {
+            self.session = None;
+            return Response::lost();
+        }
+        match outcome {
+            Ok(answer) => Response::Rman(answer),
+            Err(error) => Response::error(error),
+        }
     }
 
     fn sql(&mut self, text: &str) -> Response {

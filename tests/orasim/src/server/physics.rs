@@ -38,6 +38,14 @@ impl Database for Arc<Instance> {
     fn faults(&self) -> String {
         serde_json::to_string(&Instance::faults(self)).unwrap_or_default()
     }
+
+    fn rman(
+        &self,
+        session: &mut crate::pieces::Session,
+        request: &crate::pieces::api::Request,
+    ) -> Result<crate::pieces::api::Answer, OraError> {
+        Instance::rman(self, session, request)
+    }
 }
 
 impl Core {

@@ -40,6 +40,8 @@ pub enum Request {
     RecoverCataloged {
         text: String,
     },
+    /// RMAN's backups; see [`crate::pieces::api`].
+    Rman(crate::pieces::api::Request),
     Admin(super::admin::Admin),
 }
 
@@ -84,7 +86,7 @@ pub enum Step {
     ShutDown,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Response {
     Ok,
     Connected {
@@ -116,6 +118,7 @@ pub enum Response {
         error: Option<Stack>,
     },
     Columns(Vec<(String, String)>),
+    Rman(crate::pieces::api::Answer),
     /// Answer of an admin request.
     Text(String),
 }

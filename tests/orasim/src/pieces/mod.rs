@@ -1,0 +1,6 @@
+//! Backups of RMAN: what is in a piece, what the control file knows of it, and which backup a restore takes.
+
+pub mod api;
+pub mod records;
+
+pub use crate::instance::rman::Session;
