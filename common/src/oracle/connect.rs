@@ -99,7 +99,8 @@ impl Connect {
         matches!(self, Self::OsAuth { .. } | Self::Password { tns: None, .. })
     }
 
-    pub(crate) fn secrets(&self) -> Vec<Secret> {
+    /// What must be blanked in whatever the session prints.
+    pub fn secrets(&self) -> Vec<Secret> {
         match self {
             Self::Password { password, .. } => vec![password.clone()],
             Self::OsAuth { .. } | Self::Wallet { .. } => Vec::new(),
@@ -108,6 +109,20 @@ impl Connect {
 
     /// The line for standard input, password quoted and in the clear.
     pub(crate) fn line(&self) -> Secret {
+        Secret::new(format!("CONNECT {}", self.logon()))
+    }
+
+    /// The line `userid=…` of a Data Pump parameter file, password in the clear.
+    pub fn userid(&self) -> Secret {
+        let logon = self.logon();
+        let role = match self {
+            Self::OsAuth { role } | Self::Wallet { role, .. } | Self::Password { role, .. } => role,
+        };
+        // A blank ends the value of a parameter that is not quoted.
+        Secret::new(if role.is_some() { format!("userid='{logon}'") } else { format!("userid={logon}") })
+    }
+
+    fn logon(&self) -> String {
         let (logon, role) = match self {
             Self::OsAuth { role } => ("/".to_owned(), role),
             Self::Wallet { alias, role } => (format!("/@{alias}"), role),
@@ -117,7 +132,7 @@ impl Connect {
             }
         };
         let role = role.map(|r| format!(" AS {r}")).unwrap_or_default();
-        Secret::new(format!("CONNECT {logon}{role}"))
+        format!("{logon}{role}")
     }
 }
 
