@@ -1,9 +1,11 @@
 //! Runs RMAN, judges what it did, plans restores and runs them.
 
+mod check;
 mod cli;
 mod restore;
 mod run;
 mod solver;
+mod verdict;
 
 use std::process::ExitCode;
 

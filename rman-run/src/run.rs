@@ -4,12 +4,13 @@ use common::app::{Frame, Report};
 use common::exit::{Exit, Failure};
 
 use crate::cli::{Cli, Command};
-use crate::{restore, solver};
+use crate::{check, restore, solver};
 
 /// The tool's body.
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     match cli.command {
         Command::Plan => solver::run::run(cli, frame),
+        Command::CheckLog => check::run(cli, frame),
         Command::Restore => restore::run::run(cli, frame),
         other => Err(Failure::new(Exit::Failed, format!("{}: not in this build", other.word())).into()),
     }
