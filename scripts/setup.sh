@@ -48,6 +48,8 @@ awk         mawk            gawk
 # The demo does without these.
 [ "$demo_only" = yes ] || programs+='shellcheck  shellcheck      ShellCheck
 xxh128sum   xxhash          xxhash
+make        make            make
+setpriv     util-linux      util-linux
 '
 
 manager=none
@@ -113,10 +115,27 @@ rust_problem() {
 }
 rust=$(rust_problem)
 
+# The distributed S3 store of the tests. It is run as a program and never linked (AGPL), and built once per version.
+garage_version=2.5.0
+garage_root="${XDG_CACHE_HOME:-$HOME/.cache}/orapipe/garage-$garage_version"
+garage=there
+if [ "$demo_only" = no ] && [ ! -x "$garage_root/bin/garage" ]; then garage=missing; fi
+
+build_garage() {
+    say "building Garage $garage_version, the distributed S3 store of the tests, into $garage_root (5 to 10 minutes, once)"
+    # Built for a short compilation and not for speed.
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=true \
+        cargo install -q garage --version "$garage_version" --locked --no-default-features \
+        --features sqlite,bundled-libs --root "$garage_root" ||
+        fail "Garage $garage_version could not be built" "run scripts/setup.sh again; it needs the crates registry, a C compiler and make"
+}
+
 if [ "$check_only" = yes ]; then
     [ ${#missing[@]} -eq 0 ] || say "missing programs: ${missing[*]} (packages: ${packages[*]})"
     [ -z "$rust" ] || say "$rust"
-    if [ ${#missing[@]} -eq 0 ] && [ -z "$rust" ]; then
+    [ "$garage" = there ] || say "Garage $garage_version is not built ($garage_root)"
+    if [ ${#missing[@]} -eq 0 ] && [ -z "$rust" ] && [ "$garage" = there ]; then
         say "nothing is missing"
         exit 0
     fi
@@ -151,4 +170,5 @@ if [ -n "$rust" ]; then
         "this system's packages have no Rust $minimum; install it from https://rustup.rs or your internal mirror, with rustfmt and clippy" \
         "then run scripts/setup.sh again"
 fi
+if [ "$garage" = missing ]; then build_garage; fi
 say "ready: $(cargo --version), $(rsync --version | head -n 1), $(ssh -V 2>&1)"

@@ -11,6 +11,7 @@ use aws_sdk_s3::types::{
     ObjectIdentifier,
 };
 use aws_sdk_s3::Client;
+use s3server::garage::{self, Cluster};
 use s3server::server::{Options, Server, ACCESS_KEY, BUCKET};
 use s3server::store::Rules;
 use tempfile::TempDir;
@@ -20,7 +21,7 @@ const KEY: &str = "a b+c%/ç/été &=?#~'(x).bkp";
 
 fn client(endpoint: &str, access: &str, secret: &str, region: &str) -> Client {
     let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
+        .behavior_version(BehaviorVersion::v2026_01_12())
         .endpoint_url(endpoint)
         .force_path_style(true)
         .region(Region::new(region.to_owned()))
@@ -115,7 +116,7 @@ async fn multipart(s3: &Client) -> Result<()> {
         "a wrong checksum of the whole: {refused}"
     );
     let finished = complete().checksum_crc64_nvme(crc64(&all)).send().await?;
-    ensure!(finished.e_tag().is_some_and(|e| e.contains("-3")) || finished.e_tag().is_some(), "{finished:?}");
+    ensure!(finished.checksum_crc64_nvme().is_none_or(|c| c == crc64(&all)), "{finished:?}");
 
     let head = s3.head_object().bucket(BUCKET).key(KEY).checksum_mode(ChecksumMode::Enabled).send().await?;
     ensure!(head.content_length() == Some(all.len() as i64), "{head:?}");
@@ -127,10 +128,8 @@ async fn multipart(s3: &Client) -> Result<()> {
     let range = || s3.get_object().bucket(BUCKET).key(KEY).range(format!("bytes={}-{}", part - 3, part + 3));
     let got = range().if_match(etag).send().await?;
     ensure!(got.body.collect().await?.to_vec() == all[part - 3..part + 4], "other bytes in a range");
-    ensure!(
-        code(range().if_match("\"0123456789abcdef0123456789abcdef\"").send().await) != "no error",
-        "If-Match"
-    );
+    let other = code(range().if_match("\"0123456789abcdef0123456789abcdef\"").send().await);
+    ensure!(other == "PreconditionFailed", "If-Match: {other}");
     ensure!(code(complete().send().await) == "NoSuchUpload", "a finished upload is known still");
     Ok(())
 }
@@ -206,6 +205,27 @@ async fn aborted(s3: &Client) -> Result<()> {
         "an upload is left"
     );
     Ok(())
+}
+
+/// What Garage is known to lack is left out; what remains is what the tools need.
+#[test]
+fn three_garage_nodes_speak_s3_and_one_of_them_may_die() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    let s3 = client(&cluster.endpoint(0), garage::ACCESS_KEY, cluster.secret(), garage::REGION);
+    runtime()?.block_on(async {
+        multipart(&s3).await.context("multipart")?;
+        aborted(&s3).await.context("abort")?;
+        s3.put_object().bucket(BUCKET).key("k").body(ByteStream::from(bytes(9))).send().await?;
+        Ok::<_, anyhow::Error>(())
+    })?;
+    cluster.kill(2)?;
+    let other = client(&cluster.endpoint(1), garage::ACCESS_KEY, cluster.secret(), garage::REGION);
+    runtime()?.block_on(async {
+        let got = other.get_object().bucket(BUCKET).key("k").send().await?;
+        ensure!(got.body.collect().await?.to_vec() == bytes(9), "other bytes");
+        other.put_object().bucket(BUCKET).key("k2").body(ByteStream::from(bytes(10))).send().await?;
+        Ok(())
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -184,6 +184,7 @@ impl Store {
                 shown
                     .into_iter()
                     .map(|u| MultipartUpload {
+                        checksum_type: u.algorithm.is_some().then(|| ChecksumType::from(u.checksum_type)),
                         checksum_algorithm: u.algorithm.map(ChecksumAlgorithm::from),
                         initiated: Some(stamp(u.initiated)),
                         key: Some(u.key),
