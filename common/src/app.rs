@@ -118,7 +118,16 @@ pub trait Args: Parser {
     const ALIASES: &'static [(&'static str, &'static str)] = &[];
 
     fn common(&self) -> &Common;
+
+    /// A program that reads something else than records, when these arguments are for one: Nagios.
+    fn monitor(_args: &[OsString]) -> Option<Monitor> {
+        None
+    }
 }
+
+/// What is told to a monitoring program instead of records: from the exit status and the message of `run_end`, the
+/// text for standard output and the exit status that the program understands.
+pub type Monitor = fn(Exit, Option<&str>) -> (String, u8);
 
 /// What a tool has while it runs.
 pub struct Frame {
@@ -161,16 +170,16 @@ pub fn main<A: Args>(body: impl FnOnce(&A, &Frame) -> anyhow::Result<Report>) ->
         Prepared::Stop(code) => code,
         Prepared::Usage(error, json) => {
             // In a pipeline the next tool must see that this one did not do its work.
-            let frame = frame::<A>(Mode::choose(json), false);
-            begin_and(&frame, started, |_| Err(error))
+            let frame = frame::<A>(&args, Mode::choose(json), false);
+            begin_and(&frame, A::monitor(&args), started, |_| Err(error))
         }
-        Prepared::Run(args) => {
-            let common = args.common();
-            let frame = frame::<A>(Mode::choose(common.json), common.verbose);
-            begin_and(&frame, started, |frame| {
+        Prepared::Run(parsed) => {
+            let common = parsed.common();
+            let frame = frame::<A>(&args, Mode::choose(common.json), common.verbose);
+            begin_and(&frame, A::monitor(&args), started, |frame| {
                 refuse_root(common.allow_root)?;
                 signals::install()?;
-                body(&args, frame)
+                body(&parsed, frame)
             })
         }
     }
@@ -265,16 +274,21 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn frame<A: Args>(mode: Mode, verbose: bool) -> Frame {
+fn frame<A: Args>(args: &[OsString], mode: Mode, verbose: bool) -> Frame {
     let stamp = chrono::Utc::now().format("%Y%m%dT%H%M%S%3fZ");
     let db = std::env::var("ORACLE_SID").unwrap_or_default();
     let db = if db.is_empty() { db } else { format!("{db}-") };
     let run = format!("{db}{stamp}-{}", std::process::id());
-    Frame { tool: A::TOOL, out: Out::stdout(A::TOOL, &run, mode), run, verbose }
+    let out = match A::monitor(args) {
+        Some(_) => Out::to(Box::new(std::io::sink()), A::TOOL, &run, mode),
+        None => Out::stdout(A::TOOL, &run, mode),
+    };
+    Frame { tool: A::TOOL, out, run, verbose }
 }
 
 fn begin_and(
     frame: &Frame,
+    monitor: Option<Monitor>,
     started: Instant,
     body: impl FnOnce(&Frame) -> anyhow::Result<Report>,
 ) -> ExitCode {
@@ -313,6 +327,11 @@ fn begin_and(
     if let Err(error) = frame.out.emit(&end) {
         report_error(tool, &error);
         exit = exit.worse(Exit::Failed);
+    }
+    if let Some(monitor) = monitor {
+        let (text, code) = monitor(exit, end.message.as_deref());
+        print(&text);
+        return ExitCode::from(code);
     }
     ExitCode::from(exit.code())
 }

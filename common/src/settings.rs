@@ -84,6 +84,7 @@ const KNOWN: &[&str] = &[
     "SMTP_CA_FILE",
     "SMTP_USERNAME",
     "SMTP_PASSWORD",
+    "SMTP_PASSWORD_FILE",
     "EMAIL_FROM",
     "EMAIL_TO",
 ];

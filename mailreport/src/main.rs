@@ -1,3 +1,30 @@
 //! Reports a pipeline by mail, to Prometheus and to Nagios.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+mod codes;
+mod deliver;
+mod facts;
+mod format;
+mod history;
+mod logs;
+mod message;
+mod nagios;
+mod ping;
+mod plan;
+mod prometheus;
+#[cfg(test)]
+mod properties;
+mod protection;
+mod run;
+mod sendmail;
+mod smtp;
+mod spool;
+mod verdict;
+mod view;
+mod words;
+
+fn main() -> ExitCode {
+    common::app::main::<cli::Cli>(run::run)
+}
