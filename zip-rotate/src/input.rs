@@ -1,0 +1,110 @@
+//! What is to be packed: named files, or the records on standard input; and how the runs ended that made them.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use common::app::Frame;
+use common::exit::{Exit, Failure};
+use common::record::{Export, ExportStatus, File, Input, Line, Log, Role};
+
+use crate::cli::Cli;
+
+/// A file that is to be packed, and what is claimed of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub path: PathBuf,
+    pub bytes: Option<u64>,
+    pub sha256: Option<String>,
+    pub role: Option<Role>,
+    pub schema: Option<String>,
+}
+
+/// All that was given.
+#[derive(Debug)]
+pub struct Given {
+    pub files: Vec<Wanted>,
+    /// The worst status of the runs that produced the records, and of their lines.
+    pub exit: Exit,
+    /// What the night lacks, in words: failed exports, bad lines, dead producers.
+    pub lacks: Vec<String>,
+    pub bad_lines: u64,
+}
+
+/// Reads all of it; every line is passed on first.
+pub fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Given> {
+    let mut given = Given { files: Vec::new(), exit: Exit::Success, lacks: Vec::new(), bad_lines: 0 };
+    if !cli.paths.is_empty() {
+        given.files.extend(cli.paths.iter().map(|p| Wanted { path: p.clone(), ..Wanted::default() }));
+        return Ok(given);
+    }
+    if std::io::stdin().is_terminal() {
+        return Err(Failure::new(Exit::Usage, "nothing to pack: no PATH, and standard input is a terminal")
+            .hint("name files, or put it behind dp-export; --rotate-only packs nothing")
+            .into());
+    }
+    let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
+    while let Some(line) = input.next_line()? {
+        match understand(&line) {
+            Ok(Some(Known::File(file))) => given.files.push(file),
+            Ok(Some(Known::Lack(lack))) => given.lacks.push(lack),
+            Ok(None) => {}
+            Err(error) => {
+                given.bad_lines += 1;
+                given.exit = given.exit.worse(Exit::Partial);
+                given.lacks.push(format!("{error:#}"));
+                frame.out.emit(&Log::error(format!("{error:#}")))?;
+            }
+        }
+    }
+    let worst = input.worst();
+    if worst != Exit::Success && given.lacks.is_empty() {
+        given.lacks.push(format!("the run before ended with status {}", worst.code()));
+    }
+    given.exit = given.exit.worse(worst);
+    let died = input.died();
+    if !died.is_empty() {
+        let message =
+            format!("the input ended without the run_end of {}: its producer died", died.join(" and "));
+        frame.out.emit(&Log::error(&message))?;
+        given.lacks.push(message);
+        given.exit = given.exit.worse(Exit::Failed);
+    }
+    Ok(given)
+}
+
+enum Known {
+    File(Wanted),
+    Lack(String),
+}
+
+fn understand(line: &Line) -> anyhow::Result<Option<Known>> {
+    match line.kind()?.as_deref() {
+        Some("file") => {
+            let Some(file) = line.decode::<File>()? else { return Ok(None) };
+            // Of other roles there may be archives in the stream, our own among them.
+            let ours = matches!(file.role, None | Some(Role::Dump | Role::ExportLog));
+            Ok((ours && file.host.is_none()).then(|| Known::File(wanted(file))))
+        }
+        Some("export") => {
+            let Some(export) = line.decode::<Export>()? else { return Ok(None) };
+            if export.status == ExportStatus::Success {
+                return Ok(None);
+            }
+            let status = format!("{:?}", export.status).to_lowercase();
+            let why = export.reason.map(|r| format!(": {r}")).unwrap_or_default();
+            Ok(Some(Known::Lack(format!("export of schema {} {status}{why}", export.schema))))
+        }
+        Some(_) => Ok(None),
+        None => Ok(Some(Known::File(wanted(line.as_payload()?)))),
+    }
+}
+
+fn wanted(file: File) -> Wanted {
+    Wanted {
+        path: PathBuf::from(file.path),
+        bytes: file.bytes,
+        sha256: file.sha256,
+        role: file.role,
+        schema: file.schema,
+    }
+}
