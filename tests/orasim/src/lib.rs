@@ -4,6 +4,7 @@ pub mod apply;
 pub mod block;
 pub mod controlfile;
 pub mod datafile;
+pub mod datapump;
 pub mod engine;
 pub mod faults;
 pub mod instance;

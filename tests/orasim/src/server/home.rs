@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
 
-/// Makes `bin/{sqlplus,rman,oraenv}`, `sqlplus/admin/glogin.sql`, `network/admin/tnsnames.ora`, `orasim/`.
+/// Makes `bin/{sqlplus,rman,expdp,oraenv}`, `sqlplus/admin/glogin.sql`, `network/admin/tnsnames.ora`, `orasim/`.
 ///
-/// `programs` is the directory that holds our `sqlplus` and `rman` binaries; they are linked, not copied.
+/// `programs` is the directory that holds our binaries; they are linked, not copied.
 ///
 /// # Errors
 /// When a program is missing or a file cannot be made.
@@ -15,7 +15,7 @@ pub fn make(home: &Path, programs: &Path) -> Result<()> {
         let dir = home.join(dir);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     }
-    for program in ["sqlplus", "rman"] {
+    for program in ["sqlplus", "rman", "expdp"] {
         let target = programs.join(program);
         if !target.is_file() {
             bail!("{} is not there: build orasim first", target.display());

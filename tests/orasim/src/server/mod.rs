@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::datapump::{self, Pump, WithDictionary};
 use crate::engine::{Command, Engine, OraError, ShutdownMode, StartupMode, State};
 use crate::journal::{self, Event};
 use crate::sql::nls::Nls;
@@ -68,6 +69,7 @@ pub struct Core {
     life: Mutex<u64>,
     died: Condvar,
     sessions: Mutex<u32>,
+    pump: Pump,
 }
 
 impl Core {
@@ -82,6 +84,7 @@ impl Core {
             life: Mutex::new(0),
             died: Condvar::new(),
             sessions: Mutex::new(0),
+            pump: Pump::new(dir),
         }))
     }
 
@@ -92,6 +95,7 @@ impl Core {
     /// Cuts off every session.
     pub fn end_of_life(&self) {
         *lock(&self.life) += 1;
+        self.pump.crash();
         self.died.notify_all();
     }
 
@@ -271,6 +275,10 @@ impl Link {
                 }
                 request => self.journaled(&request.name(), |link| link.rman(&request)),
             },
+            Request::DataPump(request) => match request {
+                datapump::wire::Request::Poll { .. } => self.data_pump(request),
+                request => self.journaled(&request.name(), |link| link.data_pump(request)),
+            },
             Request::Describe { name } => {
                 let Some(session) = &self.session else { return not_connected() };
                 match sql::describe(&*self.core.database, session, &name) {
@@ -445,6 +453,42 @@ impl Link {
         }
     }
 
+    fn data_pump(&mut self, request: datapump::wire::Request) -> Response {
+        let core = Arc::clone(&self.core);
+        let Some(session) = &self.session else { return not_connected() };
+        if core.life() != self.life {
+            self.session = None;
+            return Response::lost();
+        }
+        for kind in lock(&core.faults).statement(&request.name()) {
+            match kind {
+                Kind::Hang { seconds, when: When::Before } => {
+                    core.wait(self.life, seconds);
+                }
+                Kind::Error { code, text } => return Response::error(OraError::new(code, text)),
+                _ => {}
+            }
+        }
+        let standard_edition = lock(&core.front).edition.contains("Standard");
+        let database = Arc::clone(&core);
+        let scn = move || {
+            let mut session = Session::sysdba(Nls::american());
+            match sql::run(&*database.database, &mut session, "SELECT CURRENT_SCN FROM V$DATABASE") {
+                Ok(Outcome::Rows { rows, .. }) => {
+                    rows.first().and_then(|r| cell_text(r.first()?).parse().ok()).unwrap_or(0)
+                }
+                _ => 0,
+            }
+        };
+        let caller = datapump::Caller {
+            user: &session.user,
+            dba: session.dba,
+            standard_edition,
+            scn: Arc::new(scn),
+        };
+        Response::DataPump(core.pump.answer(&caller, request))
+    }
+
     fn sql(&mut self, text: &str) -> Response {
         let core = Arc::clone(&self.core);
         let Some(session) = &mut self.session else { return not_connected() };
@@ -481,7 +525,15 @@ impl Link {
         let outcome = match (refused, pretended) {
             (Some((code, text)), _) => Err(SqlError::at(OraError::new(code, text), (1, 1))),
             (None, Some(done)) => Ok(done),
-            (None, None) => sql::run(&*core.database, session, text),
+            (None, None) => match drop_master(&core.pump, text) {
+                Some(dropped) => dropped,
+                None => {
+                    let user = session.user.clone();
+                    let engine =
+                        WithDictionary { engine: &*core.database, pump: &core.pump, user: &user, dba: session.dba };
+                    sql::run(&engine, session, text)
+                }
+            },
         };
         for kind in &kinds {
             match kind {
@@ -570,6 +622,26 @@ impl Link {
         steps.push(Step::ShutDown);
         Response::Steps { steps, error: None }
     }
+}
+
+/// DROP TABLE "OWNER"."JOB" of a Data Pump job; any other statement is not looked at.
+fn drop_master(pump: &Pump, text: &str) -> Option<Result<Outcome, SqlError>> {
+    let upper = text.trim_start().get(..11)?.to_ascii_uppercase();
+    if upper != "DROP TABLE " {
+        return None;
+    }
+    let name = text.trim_start()[11..].trim().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+    let name = name.strip_suffix("PURGE").or(name.strip_suffix("purge")).unwrap_or(name).trim();
+    let (owner, table) = name.split_once('.')?;
+    let plain = |part: &str| match part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) {
+        Some(quoted) => quoted.to_owned(),
+        None => part.to_uppercase(),
+    };
+    Some(match pump.drop_table(&plain(owner), &plain(table)) {
+        Some(Ok(())) => Ok(Outcome::Done { what: sql::Done::TableDropped, notes: Vec::new() }),
+        Some(Err((code, text))) => Err(SqlError::at(OraError::new(code, text), (1, 1))),
+        None => Err(SqlError::at(OraError::new(942, "table or view does not exist"), (1, 12))),
+    })
 }
 
 fn not_connected() -> Response {

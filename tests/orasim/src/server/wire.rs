@@ -42,6 +42,7 @@ pub enum Request {
     },
     /// RMAN's backups; see [`crate::pieces::api`].
     Rman(crate::pieces::api::Request),
+    DataPump(crate::datapump::wire::Request),
     Admin(super::admin::Admin),
 }
 
@@ -119,6 +120,7 @@ pub enum Response {
     },
     Columns(Vec<(String, String)>),
     Rman(crate::pieces::api::Answer),
+    DataPump(crate::datapump::wire::Answer),
     /// Answer of an admin request.
     Text(String),
 }

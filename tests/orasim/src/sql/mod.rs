@@ -90,6 +90,7 @@ pub enum Done {
     Tablespace,
     TablespaceCreated,
     TablespaceDropped,
+    TableDropped,
     FileCreated,
     Commit,
     Rollback,

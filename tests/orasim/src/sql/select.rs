@@ -32,7 +32,9 @@ impl Catalog for Views<'_> {
         if state == State::Down {
             return Some(Err(not_available()));
         }
-        if !self.session.dba {
+        // What a user sees of its own is decided by the view.
+        let own = ["ALL_", "USER_"].iter().any(|p| name.starts_with(p));
+        if !self.session.dba && !own {
             return None;
         }
         let (name, global) = canonical(name);

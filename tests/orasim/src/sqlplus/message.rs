@@ -89,6 +89,7 @@ pub fn done(what: Done, language: Language) -> String {
         Done::Tablespace => ("Tablespace altered.", "Tablespace alterado."),
         Done::TablespaceCreated => ("Tablespace created.", "Tablespace criado."),
         Done::TablespaceDropped => ("Tablespace dropped.", "Tablespace eliminado."),
+        Done::TableDropped => ("Table dropped.", "Tabela eliminada."),
         Done::FileCreated => ("File created.", "Arquivo criado."),
         Done::Commit => ("Commit complete.", "Commit concluído."),
         Done::Rollback => ("Rollback complete.", "Rollback concluído."),

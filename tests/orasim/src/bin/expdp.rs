@@ -1,0 +1,23 @@
+//! `expdp` of the simulator.
+
+use std::io::BufReader;
+use std::process::ExitCode;
+
+use orasim::sqlplus::Process;
+
+fn main() -> ExitCode {
+    let process = match Process::current() {
+        Ok(process) => process,
+        Err(error) => {
+            eprintln!("expdp: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut input = BufReader::new(std::io::stdin());
+    let status = orasim::datapump::client::run(&process, &mut input, &mut std::io::stderr());
+    if let Some(signal) = rustix::process::Signal::from_named_raw(status - 256) {
+        // It dies as if somebody had sent it.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    }
+    ExitCode::from((status & 0xff) as u8)
+}
