@@ -217,6 +217,9 @@ pub struct ControlFile {
     /// Records that came with the file; those after them are in the journal.
     pub archived: Vec<Archived>,
     pub history: Vec<History>,
+    /// Backups of RMAN.
+    #[serde(default)]
+    pub rman: crate::pieces::records::Records,
 }
 
 const MAGIC: &str = "ORASIM CONTROL FILE 1";
@@ -255,11 +258,36 @@ impl ControlFile {
         self.tablespace(file.con_id, file.ts)
     }
 
+    /// The incarnations from the first to the current one, each with the SCN at which its child took over.
+    pub fn lineage(&self) -> Vec<(Incarnation, Option<u64>)> {
+        let mut path = Vec::new();
+        let mut at = self.incarnation();
+        let mut end = None;
+        while let Some(i) = at {
+            path.push((i.clone(), end));
+            end = Some(i.resetlogs_scn);
+            at = self.incarnations.iter().find(|p| p.number == i.prior_number && p.number < i.number);
+        }
+        path.reverse();
+        path
+    }
+
+    /// The incarnation on the current one's line in which a change of this SCN was made.
+    pub fn incarnation_at(&self, scn: u64) -> Option<Incarnation> {
+        let path = self.lineage();
+        let found = path.iter().rev().find(|(i, _)| i.resetlogs_scn <= scn);
+        found.or(path.first()).map(|(i, _)| i.clone())
+    }
+
+    /// The whole file, records and all.
+    pub fn to_text(&self) -> Result<String> {
+        let body = serde_json::to_string(self).context("encode the control file")?;
+        Ok(format!("{MAGIC}\n{body}\nEND {}\n", body.len()))
+    }
+
     /// Writes it whole, records and all, as a file that stands alone.
     pub fn write_alone(&self, path: &Path) -> Result<()> {
-        let body =
-            serde_json::to_string(self).with_context(|| format!("encode control file {}", path.display()))?;
-        let text = format!("{MAGIC}\n{body}\nEND {}\n", body.len());
+        let text = self.to_text()?;
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
         }
@@ -268,17 +296,22 @@ impl ControlFile {
         fs::rename(&temporary, path).with_context(|| format!("rename to {}", path.display()))
     }
 
+    /// What [`Self::to_text`] made.
+    pub fn from_text(text: &str) -> Result<Self> {
+        let mut lines = text.lines();
+        let (magic, body, end) = (lines.next(), lines.next().unwrap_or_default(), lines.next());
+        if magic != Some(MAGIC) || end != Some(format!("END {}", body.len()).as_str()) {
+            bail!("no whole control file");
+        }
+        serde_json::from_str(body).context("decode the control file")
+    }
+
     /// Reads a file and, if it is its own, the journal beside it.
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("read control file {}", path.display()))?;
-        let mut lines = text.lines();
-        let (magic, body, end) = (lines.next(), lines.next().unwrap_or_default(), lines.next());
-        if magic != Some(MAGIC) || end != Some(format!("END {}", body.len()).as_str()) {
-            bail!("{} is no whole control file", path.display());
-        }
-        let mut control: Self =
-            serde_json::from_str(body).with_context(|| format!("decode control file {}", path.display()))?;
+        let mut control =
+            Self::from_text(&text).with_context(|| format!("control file {}", path.display()))?;
         let Ok(journal) = File::open(journal_path(path)) else { return Ok(control) };
         let mut own = false;
         for line in BufReader::new(journal).lines() {

@@ -44,6 +44,8 @@ pub struct Header {
     pub thread: u16,
     pub rba_seq: u32,
     pub rba_block: u32,
+    /// Absolute fuzzy SCN of a restored backup: blocks may be as new as this although the checkpoint is older. 0 when not.
+    pub fuzzy_scn: u64,
 }
 
 /// Why a header could not be used; the texts are V$DATAFILE_HEADER.ERROR's.
@@ -107,6 +109,7 @@ impl Header {
         put(&mut b, 500, &self.rba_seq.to_le_bytes());
         put(&mut b, 504, &self.rba_block.to_le_bytes());
         put(&mut b, 508, &16u16.to_le_bytes());
+        put_scn(&mut b, 560, self.fuzzy_scn);
         block::seal(&mut b, 0);
         b
     }
@@ -139,7 +142,18 @@ impl Header {
             thread: get_u16(b, 496),
             rba_seq: get_u32(b, 500),
             rba_block: get_u32(b, 504),
+            fuzzy_scn: get_scn(b, 560),
         })
+    }
+
+    /// Whether blocks may be newer than the checkpoint.
+    pub fn is_fuzzy(&self) -> bool {
+        self.flags & (HOT_BACKUP | ONLINE_FUZZY | MEDIA_FUZZY) != 0 || self.fuzzy_until().is_some()
+    }
+
+    /// The SCN that recovery has to pass, if it has not yet.
+    pub fn fuzzy_until(&self) -> Option<u64> {
+        (self.fuzzy_scn != 0 && self.fuzzy_scn >= self.checkpoint_scn).then_some(self.fuzzy_scn)
     }
 
     pub fn write(&self, file: &File) -> io::Result<()> {
@@ -168,7 +182,7 @@ pub fn take(file: &File) -> bool {
 }
 
 /// Block 0: what the operating system's layer keeps.
-fn os_block(blocks: u32) -> Vec<u8> {
+pub fn os_block(blocks: u32) -> Vec<u8> {
     let mut b = vec![0; SIZE];
     b[1] = block::SIZE_CODE;
     put(&mut b, 4, &0xFFC0_0000u32.to_le_bytes());

@@ -27,4 +27,10 @@ pub struct Faults {
     pub begin_backup_error: u32,
     /// END BACKUP fails with this code (0 = no).
     pub end_backup_error: u32,
+    /// RMAN's pieces whose writing fails: ORA-19502 with an I/O error after so many blocks of a set.
+    pub piece_fails_after_blocks: Option<u32>,
+    /// The same with "no space left on device".
+    pub piece_no_space_after_blocks: Option<u32>,
+    /// The server process of an RMAN backup dies after so many blocks of a set: the half piece stays, no row is made.
+    pub backup_dies_after_blocks: Option<u32>,
 }

@@ -14,7 +14,7 @@ use super::{DestSpec, Inner, Instance};
 use crate::{
     controlfile::{Archived, Incarnation, Kind, LogRec, LogStatus},
     engine::{OraError, State},
-    oratime,
+    oratime, redolog,
 };
 
 /// LOG_ARCHIVE_FORMAT filled in; capital letters pad with zeros as Oracle does.
@@ -161,6 +161,71 @@ impl Inner {
             );
         }
         error.then(312, format!("online log {} thread {}: '{path}'", log.group, log.thread))
+    }
+}
+
+impl Inner {
+    /// OPEN RESETLOGS archives what is left in the online logs of the incarnation that ends at `scn`: a backup from before
+    /// can then be recovered through it.
+    pub(super) fn archive_remaining(&mut self, scn: u64) -> Result<()> {
+        let control = &self.control.as_ref().context("no control file")?.data;
+        let Some(incarnation) = control.incarnation().cloned() else { return Ok(()) };
+        if control.kind == Kind::Standby || !control.archivelog {
+            return Ok(());
+        }
+        let Some(dest) = self.dests().into_iter().filter(|d| d.directory.is_some()).min_by_key(|d| d.id)
+        else {
+            return Ok(());
+        };
+        for log in control.logs.clone() {
+            let Ok(read) = redolog::Log::read_online(&log.path) else { continue };
+            let mut header = read.header.clone();
+            let ours = header.dbid == self.control.as_ref().map_or(0, |c| c.data.dbid)
+                && header.resetlogs_scn == incarnation.resetlogs_scn
+                && header.thread == log.thread
+                && header.low_scn < scn;
+            let rec = LogRec {
+                sequence: header.sequence,
+                first_scn: header.low_scn,
+                first_time: oratime::unpack(header.low_time).unwrap_or_default(),
+                ..log.clone()
+            };
+            if !ours || self.has_row(dest.id, &rec, incarnation.resetlogs_scn) {
+                continue;
+            }
+            let now = oratime::now();
+            if header.next_scn == redolog::OPEN_SCN {
+                let mut last = 0;
+                let mut at = redolog::Position::START;
+                while let Some(Ok((record, next))) = read.record(at) {
+                    last = record.scn;
+                    at = next;
+                }
+                header.nab = read.end();
+                header.next_scn = scn.max(last + 1);
+                header.next_time = oratime::pack(now);
+            }
+            let rec = LogRec {
+                next_scn: Some(header.next_scn),
+                next_time: oratime::unpack(header.next_time).or(Some(now)),
+                nab: Some(header.nab),
+                ..rec
+            };
+            let Some(path) = self.archived_path(&dest, &rec, &incarnation, now) else { continue };
+            let mut bytes =
+                fs::read(&log.path).with_context(|| format!("read group {} to archive it", log.group))?;
+            bytes.truncate(header.nab as usize * header.block_size as usize);
+            let head = header.encode();
+            bytes[..head.len()].copy_from_slice(&head);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+            }
+            fs::write(&path, bytes).with_context(|| format!("archive to {}", path.display()))?;
+            if let Some(row) = self.archived_row(&rec, &incarnation, &dest, &path.to_string_lossy()) {
+                self.publish(row)?;
+            }
+        }
+        Ok(())
     }
 }
 

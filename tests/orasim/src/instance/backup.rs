@@ -282,22 +282,14 @@ impl Instance {
 
     pub(super) fn copy_control_file(&self, to: &Path, reuse: bool, kind: Kind) -> Result<Reply, OraError> {
         let mut inner = self.lock();
-        let mut copy = inner.control()?.clone();
         if to.exists() && !reuse {
+            inner.control()?;
             return Err(OraError::new(1580, format!("error creating control backup file {}", to.display()))
                 .then(27038, "created file already exists\nAdditional information: 1"));
         }
-        if copy.kind == Kind::Current {
-            copy.scn = inner.scn;
-            copy.time = oratime::now();
-        }
-        copy.kind = kind;
-        copy.uid = inner.random();
-        copy.in_use = false;
+        let mut copy = inner.controlfile_copy(kind)?;
         for file in &mut copy.datafiles {
             file.identity = (kind == Kind::Standby).then(|| Identity::of(&file.path)).flatten();
-            // Whether a restored file is in backup mode is for its header to say.
-            file.backup_active = false;
         }
         for log in &mut copy.logs {
             log.identity = (kind == Kind::Standby).then(|| Identity::of(&log.path)).flatten();

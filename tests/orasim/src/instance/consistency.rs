@@ -11,13 +11,14 @@ use crate::{
     engine::OraError,
 };
 
-pub(super) fn fuzzy_error(file: &Datafile, flags: u16) -> Option<OraError> {
+pub(super) fn fuzzy_error(file: &Datafile, header: &Header) -> Option<OraError> {
+    let flags = header.flags;
     let text = |code: u32, text: &str| Some(naming(OraError::new(code, text), file));
     let n = file.file;
     if flags & datafile::HOT_BACKUP != 0 {
         return text(1195, &format!("online backup of file {n} needs more recovery to be consistent"));
     }
-    if flags & datafile::ONLINE_FUZZY != 0 {
+    if flags & datafile::ONLINE_FUZZY != 0 || header.fuzzy_until().is_some() {
         return text(1194, &format!("file {n} needs more recovery to be consistent"));
     }
     if flags & datafile::MEDIA_FUZZY != 0 {
@@ -43,7 +44,8 @@ impl Inner {
         for file in control.datafiles.iter().filter(|f| !f.offline) {
             let header = self.header_of(file).map_err(|e| header_error(&e, file))?;
             self.check_identity(file, &header)?;
-            if let Some(error) = fuzzy_error(file, header.flags) {
+            self.check_incarnation(file, &header)?;
+            if let Some(error) = fuzzy_error(file, &header) {
                 return Err(error);
             }
             if file.read_only {
@@ -80,20 +82,27 @@ impl Inner {
         if header.creation_scn != file.creation_scn {
             return failed(1203, "wrong incarnation of this file - wrong creation SCN");
         }
-        match control.incarnations.iter().find(|i| i.resetlogs_scn == header.resetlogs_scn) {
-            None => {
-                let text = format!("datafile {} belongs to an orphan incarnation", file.file);
-                Err(naming(OraError::new(19909, text), file))
-            }
-            Some(i) if !i.current && !file.read_only => Err(naming(
-                OraError::new(
-                    1190,
-                    format!("control file or data file {} is from before the last RESETLOGS", file.file),
-                ),
-                file,
-            )),
+        let orphan = || {
+            let text = format!("datafile {} belongs to an orphan incarnation", file.file);
+            Err(naming(OraError::new(19909, text), file))
+        };
+        let line = control.lineage();
+        match line.iter().find(|(i, _)| i.resetlogs_scn == header.resetlogs_scn) {
+            None => orphan(),
+            // Changed in a parent after the child had left it.
+            Some((_, Some(end))) if header.checkpoint_scn > *end => orphan(),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether a file that is to be opened has come to the current incarnation.
+    fn check_incarnation(&self, file: &Datafile, header: &Header) -> Result<(), OraError> {
+        let current = self.control()?.incarnation().map_or(0, |i| i.resetlogs_scn);
+        if header.resetlogs_scn == current || file.read_only {
+            return Ok(());
+        }
+        let text = format!("control file or data file {} is from before the last RESETLOGS", file.file);
+        Err(naming(OraError::new(1190, text), file))
     }
 
     /// What is inconsistent when recovery has come to its end at `scn`.
@@ -105,7 +114,9 @@ impl Inner {
                 let text = format!("file {} was not restored from a sufficiently old backup", file.file);
                 return Err(warned(naming(OraError::new(1152, text), file)));
             }
-            if let Some(error) = fuzzy_error(file, target.header.flags & !datafile::MEDIA_FUZZY) {
+            let mut header = target.header.clone();
+            header.flags &= !datafile::MEDIA_FUZZY;
+            if let Some(error) = fuzzy_error(file, &header) {
                 return Err(warned(error));
             }
         }

@@ -117,6 +117,11 @@ impl Inner {
         })
     }
 
+    /// The parameters as a parameter file.
+    pub(super) fn parameter_text(&self) -> String {
+        self.parameters().iter().map(|(name, value)| format!("*.{name}='{value}'\n")).collect()
+    }
+
     fn refuse_existing(&self, path: &Path) -> Result<(), OraError> {
         if path.exists() {
             return Err(OraError::new(1119, format!("error in creating database file '{}'", path.display()))
@@ -174,7 +179,13 @@ impl Inner {
             if !rec.offline && stays_open {
                 self.open_file(&rec, true)?;
                 if !rec.read_only {
+                    let now_in = self.control.as_ref().and_then(|c| c.data.incarnation().cloned());
                     if let Some(open) = self.files.get_mut(&file.file) {
+                        // It may have slept through a RESETLOGS.
+                        if let Some(i) = now_in {
+                            open.header.resetlogs_scn = i.resetlogs_scn;
+                            open.header.resetlogs_id = i.resetlogs_id;
+                        }
                         open.header.checkpoint_scn = scn;
                         open.header.checkpoint_time = oratime::pack(now);
                         open.header.checkpoint_count += 1;
@@ -422,11 +433,7 @@ impl Instance {
         if inner.state == State::Down {
             return Err(OraError::new(1034, "ORACLE not available"));
         }
-        let mut text = String::new();
-        for (name, value) in inner.parameters() {
-            text.push_str(&format!("*.{name}='{value}'\n"));
-        }
-        std::fs::write(to, text).map_err(|e| {
+        std::fs::write(to, inner.parameter_text()).map_err(|e| {
             OraError::new(7391, "sftopn: fopen error, unable to open text file.").then(27040, e.to_string())
         })?;
         Ok(Reply::default())

@@ -21,7 +21,7 @@ pub(super) fn naming(error: OraError, file: &Datafile) -> OraError {
     error.then(1110, format!("data file {}: '{}'", file.file, file.path.display()))
 }
 
-pub(super) const NO_SUCH_FILE: &str =
+pub(in crate::instance) const NO_SUCH_FILE: &str =
     "unable to obtain file status\nLinux-x86_64 Error: 2: No such file or directory\nAdditional information: 3";
 
 pub(super) fn header_error(e: &HeaderError, file: &Datafile) -> OraError {
@@ -245,7 +245,9 @@ impl Inner {
     pub(super) fn new_incarnation(&mut self) -> Result<()> {
         let scn = self.next_scn();
         let now = oratime::now();
+        self.flush_redo()?;
         self.redo.clear();
+        self.archive_remaining(scn)?;
         let control = self.control_mut()?;
         let old = control.incarnation().cloned().context("no incarnation")?;
         for i in &mut control.incarnations {

@@ -19,6 +19,8 @@ pub(super) struct Need {
     pub(super) sequence: u32,
     /// Oracle time at which that change was made, as far as known.
     pub(super) time: u32,
+    /// RESETLOGS_CHANGE# of the incarnation that wrote it.
+    pub(super) resetlogs: u64,
 }
 
 fn about(error: OraError, path: &Path) -> OraError {
@@ -64,7 +66,8 @@ impl Inner {
     /// The sequence of the log that contains `scn`, as far as the control file and the file headers tell.
     pub(super) fn sequence_at(&self, thread: u16, scn: u64) -> u32 {
         let Some(control) = self.control.as_ref().map(|c| &c.data) else { return 0 };
-        let Some(incarnation) = control.incarnation() else { return 0 };
+        let Some(incarnation) = control.incarnation_at(scn) else { return 0 };
+        let current = control.incarnation().map(|i| i.resetlogs_scn) == Some(incarnation.resetlogs_scn);
         let ours = |resetlogs: u64| resetlogs == incarnation.resetlogs_scn;
         let history = control
             .history
@@ -79,7 +82,7 @@ impl Inner {
         let online = control
             .logs
             .iter()
-            .filter(|l| l.thread == thread && l.status != LogStatus::Unused)
+            .filter(|l| current && l.thread == thread && l.status != LogStatus::Unused)
             .map(|l| (l.sequence, l.first_scn, l.next_scn.unwrap_or(redolog::OPEN_SCN)));
         let known: Vec<(u32, u64, u64)> = history.chain(archived).chain(online).collect();
         // The current log of an old control file has ended since: only ends that are known count.
@@ -101,7 +104,10 @@ impl Inner {
         let (resetlogs_id, dbid, activation) = self
             .control
             .as_ref()
-            .map(|c| (c.data.incarnation().map_or(0, |i| i.resetlogs_id), c.data.dbid, c.data.activation))
+            .map(|c| {
+                let written = c.data.incarnations.iter().find(|i| i.resetlogs_scn == need.resetlogs);
+                (written.map_or(0, |i| i.resetlogs_id), c.data.dbid, c.data.activation)
+            })
             .unwrap_or_default();
         let format = &self.spec.log_archive_format;
         let name = archive_name(format, need.thread, need.sequence, resetlogs_id, dbid, activation);
@@ -125,7 +131,7 @@ impl Inner {
     /// A log that was registered or catalogued and whose file is there.
     pub(super) fn cataloged(&self, need: &Need) -> Option<PathBuf> {
         let control = &self.control.as_ref()?.data;
-        let resetlogs = control.incarnation()?.resetlogs_scn;
+        let resetlogs = need.resetlogs;
         control
             .archived
             .iter()
@@ -144,7 +150,7 @@ impl Inner {
     /// An online log at one of the control file's paths that holds the needed redo. It is used without a word.
     pub(super) fn online_log(&self, need: &Need) -> Option<(Log, PathBuf)> {
         let control = &self.control.as_ref()?.data;
-        let resetlogs = control.incarnation()?.resetlogs_scn;
+        let resetlogs = need.resetlogs;
         for log in control.logs.iter().filter(|l| l.thread == need.thread) {
             // The primary's own log would be on another host.
             if log.identity.is_some() && Identity::of(&log.path) == log.identity {
@@ -176,7 +182,7 @@ impl Inner {
     fn check_header(&self, header: &LogHeader, path: &Path, need: &Need) -> Result<(), OraError> {
         let control = self.control()?;
         let wrong = |code: u32, text: String| Err(about(OraError::new(code, text), path));
-        let resetlogs = control.incarnation().map_or(0, |i| i.resetlogs_scn);
+        let resetlogs = need.resetlogs;
         if header.dbid != control.dbid {
             return wrong(309, "log belongs to wrong database".to_owned());
         }

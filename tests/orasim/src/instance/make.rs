@@ -88,6 +88,7 @@ pub(super) fn database(inner: &mut Inner) -> Result<()> {
         last_recid: 0,
         archived: Vec::new(),
         history: Vec::new(),
+        rman: crate::pieces::records::Records::default(),
     };
     history(inner, &spec, &mut control)?;
     logs(inner, &spec, &mut control)?;

@@ -104,6 +104,10 @@ struct Inner {
     frozen: bool,
     /// Nologging blocks that recovery has marked corrupt: (file, block, SCN).
     corrupt: BTreeSet<(u32, u32, u64)>,
+    /// Blocks that a backup or a validation could not read: (file, block).
+    bad_blocks: BTreeSet<(u32, u32)>,
+    /// V$RMAN_OUTPUT: (status RECID, status STAMP, session RECID, session STAMP, line); only in memory.
+    rman_output: Vec<(u32, u32, u32, u32, String)>,
 }
 
 /// Why a change cannot be made now.
@@ -268,6 +272,8 @@ impl Instance {
             recovery: None,
             frozen: false,
             corrupt: BTreeSet::new(),
+            bad_blocks: BTreeSet::new(),
+            rman_output: Vec::new(),
             spec,
         };
         Arc::new(Self {
@@ -390,6 +396,7 @@ impl Inner {
         self.dest_errors.clear();
         self.scn = 0;
         self.recovery = None;
+        self.rman_output.clear();
     }
 }
 

@@ -1,6 +1,9 @@
 //! Media recovery: the redo of all threads, merged by SCN, onto copies of datafiles.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use anyhow::Result;
 
@@ -33,10 +36,18 @@ pub(super) struct Session {
     pub(super) applier: Applier,
     pub(super) streams: BTreeMap<u16, Stream>,
     pub(super) finished: Option<PathBuf>,
+    /// Where parents end and their children begin, by RESETLOGS_CHANGE#.
+    pub(super) ends: BTreeMap<u64, u64>,
 }
 
 impl Inner {
-    fn start_recovery(&self, request: &Recover, cataloged: bool) -> Result<Session, OraError> {
+    /// `only`: RMAN's RECOVER of some files.
+    pub(super) fn start_recovery(
+        &self,
+        request: &Recover,
+        cataloged: bool,
+        only: Option<&BTreeSet<u32>>,
+    ) -> Result<Session, OraError> {
         match self.state {
             State::Down => return Err(OraError::new(1034, "ORACLE not available")),
             State::Nomount => return Err(super::not_mounted()),
@@ -64,7 +75,7 @@ impl Inner {
         let mut applier = Applier::default();
         let mut start = u64::MAX;
         let mut time = 0;
-        for file in &control.datafiles {
+        for file in control.datafiles.iter().filter(|f| only.is_none_or(|o| o.contains(&f.file))) {
             let header = match self.header_of(file) {
                 Ok(header) => header,
                 // Nothing is recovered in an offline file that was not restored.
@@ -74,11 +85,12 @@ impl Inner {
             self.check_identity(file, &header)?;
             let at_rest = (file.read_only || file.offline)
                 && header.checkpoint_scn == file.checkpoint_scn
-                && fuzzy_error(file, header.flags).is_none();
+                && fuzzy_error(file, &header).is_none();
             if file.offline && !at_rest {
                 continue;
             }
-            if control.kind != Kind::Current && header.checkpoint_scn > control.scn {
+            let old_control = control.kind == Kind::Standby || (control.kind == Kind::Backup && !cataloged);
+            if old_control && header.checkpoint_scn > control.scn {
                 let first =
                     OraError::new(1122, format!("database file {} failed verification check", file.file));
                 return Err(naming(first, file)
@@ -99,18 +111,32 @@ impl Inner {
         if start == u64::MAX {
             return Err(OraError::new(264, "no recovery required"));
         }
+        if cataloged && control.kind == Kind::Backup && control.scn < start {
+            // What happened to the files' list since the control file was backed up is in the redo as well.
+            start = control.scn;
+            time = oratime::pack(control.time);
+        }
         let (until_scn, until_time) = match request.until {
             Until::Change(scn) => (scn, None),
             Until::Time(time) => (u64::MAX, Some(oratime::pack(time))),
             Until::End | Until::Cancel => (u64::MAX, None),
         };
+        let resetlogs = control.incarnation_at(start).map_or(0, |i| i.resetlogs_scn);
+        let ends = control.lineage().iter().filter_map(|(i, end)| Some((i.resetlogs_scn, (*end)?))).collect();
         let streams = control
             .threads
             .iter()
             .filter(|t| t.enabled)
             .map(|t| {
-                let stream =
-                    Stream { position: start, time, log: None, pending: None, last: None, ended: false };
+                let stream = Stream {
+                    position: start,
+                    time,
+                    log: None,
+                    pending: None,
+                    last: None,
+                    ended: false,
+                    resetlogs,
+                };
                 (t.thread, stream)
             })
             .collect();
@@ -129,13 +155,15 @@ impl Inner {
             applier,
             streams,
             finished: None,
+            ends,
         })
     }
 
     /// Blocks and headers to disk, checkpointed at `scn`: a later recovery goes on from there.
-    fn keep(&mut self, session: &mut Session, scn: u64, complete: bool) -> Result<()> {
+    pub(super) fn keep(&mut self, session: &mut Session, scn: u64, complete: bool) -> Result<()> {
         session.applier.flush()?;
         let now = oratime::now();
+        let reached = self.control.as_ref().and_then(|c| c.data.incarnation_at(scn));
         for (number, target) in &mut session.applier.files {
             target.header.flags &= !datafile::MEDIA_FUZZY;
             if !target.stopped {
@@ -146,6 +174,13 @@ impl Inner {
                     target.header.checkpoint_scn = scn;
                     target.header.checkpoint_time =
                         session.streams.values().map(|s| s.time).max().unwrap_or(0);
+                }
+                if let Some(i) = reached.as_ref().filter(|i| i.resetlogs_scn > target.header.resetlogs_scn) {
+                    target.header.resetlogs_scn = i.resetlogs_scn;
+                    target.header.resetlogs_id = i.resetlogs_id;
+                }
+                if target.header.fuzzy_until().is_none() {
+                    target.header.fuzzy_scn = 0;
                 }
                 target.header.checkpoint_count += 1;
             }
@@ -180,7 +215,7 @@ impl Inner {
         control.rewrite()
     }
 
-    fn needed(&self, need: &Need, session: &Session, more: Option<OraError>) -> OraError {
+    pub(super) fn needed(&self, need: &Need, session: &Session, more: Option<OraError>) -> OraError {
         let suggestion = self.suggestion(need, session.request.from.as_deref());
         let mut error = OraError::new(
             279,
@@ -201,7 +236,7 @@ impl Inner {
         error
     }
 
-    fn feed(session: &mut Session, need: &Need, log: Log, path: PathBuf) {
+    pub(super) fn feed(session: &mut Session, need: &Need, log: Log, path: PathBuf) {
         if let Some(stream) = session.streams.get_mut(&need.thread) {
             stream.log = Some((log, Position::START, path));
         }
@@ -287,7 +322,7 @@ impl Inner {
 
 impl Session {
     /// Everything below is applied in all threads.
-    fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         let heads = self.streams.values().map(|s| s.pending.as_ref().map_or(s.position, |(r, _)| r.scn));
         heads.min().unwrap_or(0)
     }
@@ -298,7 +333,7 @@ impl Instance {
         let mut inner = self.lock();
         // The session of a client that has gone.
         inner.recovery = None;
-        let session = inner.start_recovery(request, cataloged)?;
+        let session = inner.start_recovery(request, cataloged, None)?;
         inner.go_on(session)
     }
 

@@ -1,6 +1,6 @@
 //! The redo of all threads merged by SCN, record by record.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     io_error,
@@ -30,6 +30,18 @@ pub(super) struct Stream {
     pub(super) last: Option<u32>,
     /// The current log was read to its end: there is no more redo.
     pub(super) ended: bool,
+    /// RESETLOGS_CHANGE# of the incarnation that is being read.
+    pub(super) resetlogs: u64,
+}
+
+impl Stream {
+    /// Goes over to the child incarnation when the parent's part has been read. `ends` is by RESETLOGS_CHANGE#.
+    fn cross(&mut self, ends: &BTreeMap<u64, u64>) {
+        while let Some(end) = ends.get(&self.resetlogs).filter(|end| self.position >= **end) {
+            self.resetlogs = *end;
+            self.last = None;
+        }
+    }
 }
 
 /// Why the redo stopped.
@@ -52,7 +64,17 @@ impl Inner {
                 let Some((log, at, path)) = &mut stream.log else { continue };
                 match log.record(*at) {
                     Some(Ok((record, next))) => {
-                        stream.pending = Some((record, next));
+                        match session.ends.get(&stream.resetlogs) {
+                            // The parent went on after its child had left it: that is nobody's redo.
+                            Some(end) if record.scn >= *end => {
+                                stream.position = *end;
+                                session.finished = Some(path.clone());
+                                ended_logs.push((*thread, log.header.clone()));
+                                stream.log = None;
+                                stream.cross(&session.ends);
+                            }
+                            _ => stream.pending = Some((record, next)),
+                        }
                     }
                     Some(Err(e)) => return Err(log_error(&e, path, stream.position)),
                     None => {
@@ -66,6 +88,10 @@ impl Inner {
                         stream.last = Some(header.sequence);
                         session.finished = Some(path.clone());
                         stream.log = None;
+                        if let Some(end) = session.ends.get(&stream.resetlogs) {
+                            stream.position = stream.position.min(*end);
+                        }
+                        stream.cross(&session.ends);
                         ended_logs.push((*thread, header));
                     }
                 }
@@ -94,7 +120,8 @@ impl Inner {
                     Some(last) => last + 1,
                     None => self.sequence_at(thread, scn),
                 };
-                return Ok(Stop::Need(Need { thread, scn, sequence, time: stream.time }));
+                let resetlogs = stream.resetlogs;
+                return Ok(Stop::Need(Need { thread, scn, sequence, time: stream.time, resetlogs }));
             }
             let Some((record, next)) = stream.pending.take() else { continue };
             if let (Body::TimeMark { time }, Some(until)) = (&record.body, session.until_time) {
@@ -136,6 +163,7 @@ impl Inner {
                 ts_name,
                 path: std::path::Path::new(path),
                 scn: record.scn,
+                always: session.cataloged,
             };
             if let Some(target) = self.add_recovered_file(&new)? {
                 session.applier.files.insert(*file, target);
@@ -229,7 +257,8 @@ impl Inner {
             return Ok(());
         }
         let control = self.control_mut().map_err(|e| io_error(&e))?;
-        let Some(incarnation) = control.incarnation().cloned() else { return Ok(()) };
+        let written = control.incarnations.iter().find(|i| i.resetlogs_scn == header.resetlogs_scn);
+        let Some(incarnation) = written.or(control.incarnation()).cloned() else { return Ok(()) };
         let key = (thread, header.sequence, header.resetlogs_scn);
         for a in control.archived.iter_mut().filter(|a| (a.thread, a.sequence, a.resetlogs_scn) == key) {
             a.applied = true;

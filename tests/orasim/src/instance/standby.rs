@@ -32,6 +32,8 @@ pub(super) struct NewFile<'a> {
     pub(super) ts_name: &'a str,
     pub(super) path: &'a Path,
     pub(super) scn: u64,
+    /// RMAN on a primary makes it under its own name, whatever STANDBY_FILE_MANAGEMENT says.
+    pub(super) always: bool,
 }
 
 impl Inner {
@@ -55,9 +57,10 @@ impl Inner {
     /// Makes the file if STANDBY_FILE_MANAGEMENT is AUTO, else an UNNAMED entry and the end of this recovery. `None`
     /// when the file is known already.
     pub(super) fn add_recovered_file(&mut self, new: &NewFile<'_>) -> Result<Option<Target>, OraError> {
-        let auto = self.spec.standby_file_management_auto;
+        let own = self.control().is_ok_and(|c| c.kind != Kind::Standby) && new.always;
+        let auto = self.spec.standby_file_management_auto || own;
         let unnamed = self.dir.join("dbs").join(format!("UNNAMED{:05}", new.file));
-        let path = self.converted(new.path);
+        let path = if own { new.path.to_owned() } else { self.converted(new.path) };
         let (resetlogs_id, resetlogs_scn, dbid, name, known) = {
             let control = self.control()?;
             let i = control.incarnation().ok_or_else(super::not_mounted)?;
@@ -143,7 +146,7 @@ impl Inner {
         }
     }
 
-    fn archived_from_header(
+    pub(super) fn archived_from_header(
         &mut self,
         path: &Path,
         header: &LogHeader,
@@ -203,7 +206,7 @@ impl Inner {
 }
 
 /// What the header promises against the size; the blocks themselves are looked at only when they are applied.
-fn complete(path: &Path, header: &LogHeader) -> bool {
+pub(super) fn complete(path: &Path, header: &LogHeader) -> bool {
     let size = std::fs::metadata(path).map_or(0, |m| m.len());
     header.nab != OPEN_NAB
         && header.next_scn != OPEN_SCN
@@ -373,6 +376,9 @@ impl Inner {
             .map(|h| h.checkpoint_scn)
             .max()
             .unwrap_or(0);
+        // Everything below is recovered, and the first change of the new incarnation comes after it.
+        self.scn = scn.saturating_sub(1);
+        self.archive_remaining(scn)?;
         let control = self.control_mut()?;
         for log in &mut control.logs {
             log.path = directory.join(log.path.file_name().context("a log without a name")?);
@@ -388,12 +394,14 @@ impl Inner {
         for file in &mut control.datafiles {
             file.identity = None;
         }
-        self.scn = scn;
         let datafiles = self.control_mut()?.datafiles.clone();
         for rec in datafiles.iter().filter(|f| !f.offline) {
             self.open_file(rec, true)?;
         }
-        let (ledger, _) = crate::truth::Ledger::open(&self.dir)?;
+        let (mut ledger, known) = crate::truth::Ledger::open(&self.dir)?;
+        if known >= scn {
+            ledger.stage(scn.saturating_sub(1), 0, crate::truth::Event::Undone);
+        }
         self.ledger = Some(ledger);
         self.new_incarnation()?;
         self.control_mut()?.in_use = true;

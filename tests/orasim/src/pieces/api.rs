@@ -132,6 +132,7 @@ pub struct Backup {
     pub max_set_size: Option<u64>,
     pub section_size: Option<u64>,
     pub files_per_set: Option<u32>,
+    /// AS COMPRESSED BACKUPSET. CONFIGURE DEVICE TYPE DISK BACKUP TYPE TO COMPRESSED does it as well, in the engine.
     pub compressed: bool,
     /// As many copies (COPIES n), 1 to 4.
     pub copies: u32,
@@ -413,6 +414,9 @@ pub enum Kind {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
+    /// One of several channels failed and the others go on: the stack with RMAN-03009 without a frame, then "continuing
+    /// other job steps, job failed will not be re-run". The same failure comes again at the end of the job.
+    ChannelFailed(Failure),
     /// A line with a code in the middle of the output, without a frame (RMAN-06554, RMAN-06060, ORA-19815 …).
     Message(Message),
     /// "skipping datafile 00004 …": [`Skipped`] says why.

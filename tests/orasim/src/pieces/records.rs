@@ -69,9 +69,6 @@ pub struct SetDatafile {
     pub corrupt: u32,
     pub read_only: bool,
     pub section_blocks: u32,
-    /// The datafile's header as it was when its backup began, whole.
-    #[serde(default)]
-    pub header: Vec<u8>,
 }
 
 /// One archived log in a set; a row of V$BACKUP_REDOLOG.
@@ -240,6 +237,8 @@ pub struct Records {
     pub statuses: Vec<Status>,
     /// CONFIGURE: names and values as V$RMAN_CONFIGURATION has them. A setting that is not there has its default.
     pub configuration: BTreeMap<String, String>,
+    /// RECIDs of archived logs that CROSSCHECK did not find.
+    pub expired_logs: Vec<u32>,
     /// V$BACKUP_CORRUPTION: file, block, set stamp, set count, piece.
     pub corruption: Vec<(u32, u32, u32, u32, u32)>,
 }

@@ -255,10 +255,6 @@ impl Inner {
     }
 }
 
-fn fuzzy(header: &Header) -> bool {
-    header.flags & (datafile::HOT_BACKUP | datafile::ONLINE_FUZZY | datafile::MEDIA_FUZZY) != 0
-}
-
 fn v_datafile_header(inner: &Inner, c: &ControlFile, visible: impl Fn(u32) -> bool) -> View {
     let rows: Rows = c
         .datafiles
@@ -305,7 +301,7 @@ fn v_datafile_header(inner: &Inner, c: &ControlFile, visible: impl Fn(u32) -> bo
                         error.unwrap_or(Value::Null),
                         n(10),
                         if inner.state == State::Open { yes(behind) } else { Value::Null },
-                        yes(fuzzy(&h)),
+                        yes(h.is_fuzzy()),
                         n(h.creation_scn),
                         od(oratime::unpack(h.creation_time)),
                         n(h.dbid),
@@ -371,7 +367,7 @@ fn v_recover_file(inner: &Inner, c: &ControlFile, visible: impl Fn(u32) -> bool)
             Ok(h) => {
                 let behind = match inner.state {
                     State::Open => false,
-                    _ => !f.offline && !f.read_only && (fuzzy(&h) || h.checkpoint_scn < f.checkpoint_scn),
+                    _ => !f.offline && !f.read_only && (h.is_fuzzy() || h.checkpoint_scn < f.checkpoint_scn),
                 };
                 if !behind {
                     continue;
