@@ -1,6 +1,7 @@
 //! `--explain CODE`: what an exit status or a message code means, where it comes from and what to do.
 
 mod messages;
+mod rman;
 mod statuses;
 
 /// What a code says about trying again.
@@ -39,7 +40,7 @@ const fn entry(
 }
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
-    statuses::STATUSES.iter().chain(messages::MESSAGES)
+    statuses::STATUSES.iter().chain(messages::MESSAGES).chain(rman::MESSAGES)
 }
 
 /// Meaning, cause and cure of `code`, as lines of text.

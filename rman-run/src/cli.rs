@@ -14,7 +14,7 @@ mod plan;
 #[path = "cli/restore.rs"]
 mod restore;
 
-pub use backup::BackupArgs;
+pub use backup::{BackupArgs, Keep};
 pub use plan::UntilArgs;
 pub use restore::RestoreArgs;
 
@@ -158,7 +158,9 @@ pub(crate) fn any_duration(text: &str) -> Result<Duration, String> {
 /// Where pieces are: a name for messages and plans.
 pub(crate) fn directory(text: &str) -> Result<PathBuf, String> {
     if text.contains(['\'', '"', '\n', '%']) {
-        return Err("a directory name without quotes, % and line ends: it is written into RMAN's FORMAT".to_owned());
+        return Err(
+            "a directory name without quotes, % and line ends: it is written into RMAN's FORMAT".to_owned()
+        );
     }
     Ok(PathBuf::from(text))
 }

@@ -1,10 +1,18 @@
 //! Runs RMAN, judges what it did, plans restores and runs them.
 
+mod backup;
 mod check;
 mod cli;
+mod crosscheck;
+mod facts;
+mod protection;
 mod restore;
+mod rman;
 mod run;
 mod solver;
+mod status;
+mod target;
+mod validate;
 mod verdict;
 
 use std::process::ExitCode;

@@ -12,6 +12,9 @@ use clap_complete::Shell;
 #[path = "../../../../arch-ship/src/cli.rs"]
 #[allow(dead_code)]
 mod arch_ship;
+#[path = "../../../../rman-run/src/cli.rs"]
+#[allow(dead_code)]
+mod rman_run;
 #[path = "../../../../ts-hotbackup/src/cli.rs"]
 #[allow(dead_code)]
 mod ts_hotbackup;
@@ -22,7 +25,7 @@ const END: &str = "```\n<!-- end of options -->\n";
 const WIDTH: usize = 100;
 
 fn commands() -> Vec<Command> {
-    let commands = [arch_ship::Cli::command(), ts_hotbackup::Cli::command()];
+    let commands = [arch_ship::Cli::command(), rman_run::Cli::command(), ts_hotbackup::Cli::command()];
     commands.into_iter().map(|c| c.term_width(WIDTH)).collect()
 }
 

@@ -1,0 +1,123 @@
+//! `status`: the last good backups, the range that can be recovered, and the holes in it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use common::app::{Frame, Report};
+use common::exit::{Exit, Failure};
+use common::record::{Input, Log, Object};
+
+use crate::cli::Cli;
+use crate::facts;
+use crate::protection::{self, Assessment};
+use crate::target::Target;
+
+/// # Errors
+/// The database cannot be reached. That something is overdue or lost is status 5.
+pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
+    let stored = stored(cli, frame)?;
+    let target = Target::new(cli, frame, true)?;
+    let facts = facts::gather(&target.sqlplus)?;
+    let repository = protection::gather(&target.sqlplus, &facts, &stored.names)?;
+    let found = protection::assess(&facts, &repository);
+    let mut report = Report::new(Exit::Success);
+    report.count("gaps", found.gaps.len() as u64);
+    report.count("pieces", repository.pieces.len() as u64);
+    report.count("missing_pieces", repository.pieces.iter().filter(|p| !p.there).count() as u64);
+    for gap in &found.gaps {
+        frame.out.emit(gap)?;
+    }
+    for note in &found.notes {
+        target.say(Log::info(note))?;
+    }
+    let mut late = Vec::new();
+    for (what, when, limit) in ages(&found, cli) {
+        let (line, overdue) = age(what, when, facts.database.now, limit);
+        if overdue {
+            late.push(line);
+        } else {
+            target.say(Log::info(line))?;
+        }
+    }
+    if let Some(window) = &found.window {
+        frame.out.emit(window)?;
+    }
+    let problems: Vec<&String> = found.problems.iter().chain(&late).collect();
+    for problem in &problems {
+        target.say(Log::error(problem.as_str()))?;
+    }
+    let finding = !problems.is_empty() || !found.gaps.is_empty();
+    report.exit = Some(stored.exit.worse(if finding { Exit::Finding } else { Exit::Success }));
+    Ok(report)
+}
+
+fn ages(found: &Assessment, cli: &Cli) -> [(&'static str, Option<NaiveDateTime>, Duration); 3] {
+    let options = &cli.backup;
+    [
+        ("level 0 of all datafiles", found.level_0, options.level0_every),
+        ("backup of all datafiles", found.any_level, options.backup_every),
+        ("backup of archived logs", found.archived_logs, options.backup_every),
+    ]
+}
+
+fn age(
+    what: &str,
+    when: Option<NaiveDateTime>,
+    now: Option<NaiveDateTime>,
+    limit: Duration,
+) -> (String, bool) {
+    let (Some(when), Some(now)) = (when, now) else {
+        return (format!("there is no usable {what}"), true);
+    };
+    let age = now.signed_duration_since(when).to_std().unwrap_or_default();
+    let overdue = age > limit;
+    let shown = humantime::format_duration(Duration::from_secs(age.as_secs()));
+    let late = if overdue {
+        format!(", overdue after {}", humantime::format_duration(limit))
+    } else {
+        String::new()
+    };
+    (format!("last {what}: {when}, {shown} ago{late}"), overdue)
+}
+
+/// Pieces that are said to lie elsewhere.
+struct Stored {
+    names: HashSet<String>,
+    exit: Exit,
+}
+
+/// With `-` the records of stored pieces come on standard input (`s3-get --manifests`), and go on.
+fn stored(cli: &Cli, frame: &Frame) -> anyhow::Result<Stored> {
+    match cli.args.as_slice() {
+        [] => return Ok(Stored { names: HashSet::new(), exit: Exit::Success }),
+        [one] if one == "-" => {}
+        _ => {
+            return Err(Failure::new(Exit::Usage, "status takes no argument but \"-\"")
+                .hint("s3-get --manifests | rman-run status - counts what lies in the bucket")
+                .into())
+        }
+    }
+    let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
+    let mut names = HashSet::new();
+    let mut exit = Exit::Success;
+    while let Some(line) = input.next_line()? {
+        let path = match line.kind() {
+            // A `file` record is about a disk, and the disk is looked at anyway.
+            Ok(Some(kind)) if kind == "object" => {
+                line.as_payload::<Object>().ok().map(|o| o.path.unwrap_or(o.key))
+            }
+            Ok(_) => continue,
+            Err(error) => {
+                frame.out.emit(&Log::warning(format!("{error:#}")))?;
+                exit = exit.worse(Exit::Partial);
+                continue;
+            }
+        };
+        if let Some(name) = path.as_deref().and_then(|p| p.rsplit('/').next()) {
+            names.insert(name.to_owned());
+        }
+    }
+    let ended = input.worst();
+    Ok(Stored { names, exit: exit.worse(ended) })
+}
