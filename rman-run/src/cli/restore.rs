@@ -10,6 +10,18 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DIR", env = "RESTORE_SOURCE_DIR")]
     pub source_dir: Option<PathBuf>,
 
+    /// plan and restore: the database that is meant, when the records are of several
+    #[arg(long, value_name = "DBID")]
+    pub dbid: Option<u64>,
+
+    /// plan and restore: take this piece as lost: a path, a key, or the last part of one. May be repeated
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
+
+    /// Restore datafiles below SRC to below DST, the longest SRC wins. May be repeated
+    #[arg(long, value_name = "SRC=DST", value_delimiter = ',', value_parser = map)]
+    pub map: Vec<(String, String)>,
+
     /// Restore the control file first
     #[arg(long)]
     pub controlfile: bool,
@@ -29,4 +41,12 @@ pub struct RestoreArgs {
     /// Overwrite a database that is open
     #[arg(long)]
     pub force: bool,
+}
+
+fn map(text: &str) -> Result<(String, String), String> {
+    let whole = |t: &str| t.starts_with('/') && !t.contains(['\'', '"', '\n']);
+    match text.split_once('=') {
+        Some((from, to)) if whole(from) && whole(to) => Ok((from.to_owned(), to.to_owned())),
+        _ => Err("two absolute paths without quotes, as /u01/oradata=/u02/oradata".to_owned()),
+    }
 }

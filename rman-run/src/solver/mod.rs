@@ -21,10 +21,13 @@ pub mod catalogue;
 mod choose;
 mod coverage;
 mod files;
+pub mod intake;
 mod path;
 pub mod plan;
 mod reason;
+pub mod records;
 pub mod run;
+mod spool;
 mod times;
 
 
