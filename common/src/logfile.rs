@@ -96,6 +96,11 @@ impl Progress {
         }
     }
 
+    /// A new total in bytes, where the work becomes known while it is done.
+    pub fn expect(&mut self, total: u64) {
+        self.total = total;
+    }
+
     /// `done` in bytes since the start; draws at most five times a second.
     pub fn show(&mut self, done: u64) {
         let now = std::time::Instant::now();

@@ -1,3 +1,7 @@
-//! Stores files in S3 with proof, and brings them back.
+//! Brings files back from S3 with proof.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    common::app::main::<s3_put::get::cli::Cli>(s3_put::get::run::run)
+}

@@ -1,3 +1,7 @@
-//! Stores files in S3 with proof, and brings them back.
+//! Stores files in S3 with proof.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    common::app::main::<s3_put::put::cli::Cli>(s3_put::put::run::run)
+}

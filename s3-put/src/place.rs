@@ -1,0 +1,93 @@
+//! The flags that name the bucket and say how patient to be; the same for both tools.
+
+use std::time::Duration;
+
+use common::exit::{Exit, Failure};
+
+/// Where the objects are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// Bucket
+    #[arg(long, value_name = "NAME", env = "S3_BUCKET_NAME")]
+    pub bucket: Option<String>,
+
+    /// What our keys begin with; a slash is added at its end when there is none
+    #[arg(long, value_name = "PREFIX", env = "S3_BACKUP_PREFIX", default_value = "backups/", value_parser = prefix)]
+    pub prefix: String,
+
+    /// Region of the bucket [default: as the AWS profile says]
+    #[arg(long, value_name = "REGION", env = "AWS_REGION")]
+    pub region: Option<String>,
+
+    /// Address of an S3 server that is not Amazon's, as in https://s3.example.com:9000. Keys then follow the bucket in
+    /// the path
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3")]
+    pub endpoint_url: Option<String>,
+
+    /// Try one request again for so long: on connect errors, resets, time-outs, 500, 502, 503 and SlowDown
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    pub retry_for: Duration,
+
+    /// Take a transfer of which not a byte has moved for so long as dead
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub stall_timeout: Duration,
+}
+
+impl Place {
+    /// The bucket, or what to do about it.
+    pub fn bucket(&self) -> anyhow::Result<&str> {
+        self.bucket.as_deref().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no bucket is named")
+                .hint("name it with --bucket or S3_BUCKET_NAME")
+                .into()
+        })
+    }
+}
+
+/// A prefix that ends with a slash, or nothing.
+pub fn prefix(text: &str) -> Result<String, String> {
+    Ok(if text.is_empty() || text.ends_with('/') { text.to_owned() } else { format!("{text}/") })
+}
+
+/// Bytes with a suffix k, m or g (powers of 1024).
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return Err("a number of bytes, as 800k, 16m or 1g".to_owned()),
+    };
+    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)) {
+        Some(n @ 1..) => Ok(n),
+        _ => Err("a number of bytes above 0, as 800k, 16m or 1g".to_owned()),
+    }
+}
+
+/// A rate in bytes per second, at least 1k.
+pub fn rate(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        rate @ 1024.. => Ok(rate),
+        _ => Err("bytes per second, at least 1k, as 800k or 10m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_with_a_slash_or_is_nothing() {
+        assert_eq!(prefix("backups").unwrap(), "backups/");
+        assert_eq!(prefix("backups/").unwrap(), "backups/");
+        assert_eq!(prefix("").unwrap(), "");
+    }
+
+    #[test]
+    fn sizes_and_rates() {
+        assert_eq!(bytes("16m"), Ok(16 << 20));
+        assert_eq!(rate("800k"), Ok(800 << 10));
+        assert!(rate("12").is_err() && bytes("0").is_err() && bytes("5x").is_err() && bytes("").is_err());
+    }
+}

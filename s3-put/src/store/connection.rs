@@ -1,0 +1,77 @@
+//! The SDK's client and how it is made anew: other region, other address, fresh credentials.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::config::{
+    ProvideCredentials, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::Client;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use super::decide;
+use super::Trouble;
+
+/// What a client is made of besides the AWS credential chain.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub bucket: String,
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+}
+
+/// One client; a later one replaces it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub client: Client,
+    /// Counts the clients of the run: a failure of an older one must not replace a newer one.
+    pub generation: u32,
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+}
+
+impl Connection {
+    /// Reads the configuration of the environment and the profile again and makes sure that there are credentials.
+    pub async fn open(settings: &Settings, generation: u32) -> Result<Self, Trouble> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &settings.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let shared = loader.load().await;
+        let bucket = format!("open bucket {}", settings.bucket);
+        let Some(provider) = shared.credentials_provider() else {
+            return Err(decide::no_credentials(&bucket));
+        };
+        if let Err(error) = provider.provide_credentials().await {
+            let text = DisplayErrorContext(&error).to_string();
+            let mut trouble = decide::no_credentials(&bucket);
+            if !text.contains("no providers in chain") && !text.contains("was not enabled") {
+                // A source was there and did not work: a profile that is not, a token that cannot be read.
+                let first = text.split(" (").next().unwrap_or_default();
+                trouble.message = format!("{}: {first}", trouble.message);
+            }
+            return Err(trouble);
+        }
+        let endpoint = shared.endpoint_url().map(str::to_owned).or_else(|| settings.endpoint.clone());
+        let region = shared.region().map(ToString::to_string);
+        let config = aws_sdk_s3::config::Builder::from(&shared)
+            // A server that is not Amazon's needs some region for the signature; us-east-1 is what they expect.
+            .region(Region::new(region.clone().unwrap_or_else(|| "us-east-1".to_owned())))
+            .force_path_style(endpoint.is_some())
+            // Attempts are counted in one place, store::call: two layers would multiply.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(10)).build())
+            // store::call watches the bytes of the bodies itself, in both directions.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // The checksums are computed while the file is read, and given as headers.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .build();
+        Ok(Self { client: Client::from_conf(config), generation, region, endpoint })
+    }
+}
