@@ -270,6 +270,9 @@ pub enum Request {
     },
     /// SET COMMAND ID TO.
     CommandId(String),
+    /// SET CONTROLFILE AUTOBACKUP FORMAT FOR DEVICE TYPE DISK TO, until it is set again or taken back with `None`: it goes
+    /// before what CONFIGURE says.
+    AutobackupFormat(Option<String>),
     /// A command of the session begins; its row ends with `End`. `object_type` as V$RMAN_STATUS.OBJECT_TYPE, the engine
     /// fills the bytes and, for BACKUP, the type when it is `None`.
     Begin {

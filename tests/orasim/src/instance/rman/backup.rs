@@ -374,12 +374,21 @@ impl BackupJob {
             });
         }
         let mut tasks = VecDeque::new();
-        for (i, mut set) in sets.into_iter().enumerate() {
-            set.channel = i as u32 % request.channels.max(1);
+        let channels = request.channels.max(1) as usize;
+        for (i, set) in sets.iter_mut().enumerate() {
+            set.channel = (i % channels) as u32;
+        }
+        // Every channel has begun a set before the first one ends.
+        for set in sets.iter().take(channels) {
             tasks.push_back(Task::Announce(set.clone()));
+        }
+        for (i, set) in sets.iter().enumerate() {
             tasks.push_back(Task::Run(set.clone()));
             if (request.delete_input || request.delete_all) && !set.logs.is_empty() && !request.validate {
-                tasks.push_back(Task::DeleteInput(set));
+                tasks.push_back(Task::DeleteInput(set.clone()));
+            }
+            if let Some(next) = sets.get(i + channels) {
+                tasks.push_back(Task::Announce(next.clone()));
             }
         }
         if request.autobackup && inner.autobackup_on() && !request.validate && !tasks.is_empty() {
@@ -501,7 +510,7 @@ impl BackupJob {
     }
 
     fn autobackup(&self, instance: &Arc<Instance>, tally: &mut Tally) -> Result<Vec<Event>, Failure> {
-        let format = instance.lock().autobackup_format();
+        let format = tally.autobackup_format.clone().or_else(|| instance.lock().autobackup_format());
         let number = instance.lock().next_autobackup();
         let plan = SetPlan {
             set_type: SetType::Full,

@@ -38,6 +38,8 @@ pub(super) struct Tally {
     recid: u32,
     stamp: u32,
     autobackup: bool,
+    /// SET CONTROLFILE AUTOBACKUP FORMAT.
+    autobackup_format: Option<String>,
     /// The server process has died in the middle of it.
     died: bool,
     /// Files that were restored under another name and not switched to yet.
@@ -111,6 +113,10 @@ impl Instance {
             Request::CommandId(id) => {
                 session.command_id.clone_from(id);
                 self.lock().note_command_id(session);
+                return Ok(Answer::Ok);
+            }
+            Request::AutobackupFormat(format) => {
+                session.tally.autobackup_format.clone_from(format);
                 return Ok(Answer::Ok);
             }
             Request::Begin { operation, object_type } => {
@@ -191,6 +197,7 @@ impl Instance {
             Request::ResetIncarnation(number) => answer(self.reset_incarnation(*number)),
             Request::Session { .. }
             | Request::CommandId(_)
+            | Request::AutobackupFormat(_)
             | Request::Begin { .. }
             | Request::End(_)
             | Request::Finish(_)
