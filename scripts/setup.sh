@@ -29,7 +29,14 @@ minimum=1.85
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: error: %s\n' "$1" >&2; shift; for hint in "$@"; do printf 'setup: hint: %s\n' "$hint" >&2; done; exit 1; }
-have() { command -v "$1" >/dev/null 2>&1; }
+have() {
+    # The browser that renders the mails in the tests has a name of its own on every system.
+    if [ "$1" = browser ]; then
+        have chromium-headless-shell || have chromium || have chromium-browser || [ -x /usr/lib64/chromium-browser/headless_shell ]
+    else
+        command -v "$1" >/dev/null 2>&1
+    fi
+}
 
 # program, Debian's package, Oracle Linux's package
 programs='
@@ -50,6 +57,18 @@ awk         mawk            gawk
 xxh128sum   xxhash          xxhash
 make        make            make
 setpriv     util-linux      util-linux
+python3     python3         python3
+unzip       unzip           unzip
+zip         zip             zip
+7zz         7zip            7zip
+bsdtar      libarchive-tools bsdtar
+jar         default-jdk-headless java-17-openjdk-devel
+pigz        pigz            pigz
+mkfs.ext4   e2fsprogs       e2fsprogs
+fsfreeze    util-linux      util-linux
+postfix     postfix         postfix
+promtool    prometheus      golang-github-prometheus
+browser     chromium-headless-shell chromium-headless
 '
 
 manager=none
@@ -72,8 +91,8 @@ install_packages() {
             as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
             ;;
         dnf | yum)
-            # Both live in EPEL.
-            if [[ " $* " == *" ShellCheck "* || " $* " == *" xxhash "* ]]; then
+            # They live in EPEL.
+            if [[ " $* " == *" ShellCheck "* || " $* " == *" xxhash "* || " $* " == *" 7zip "* || " $* " == *" chromium-headless "* || " $* " == *" golang-github-prometheus "* ]]; then
                 # shellcheck disable=SC1091 # the file is the machine's own
                 release=$(. /etc/os-release && printf '%s' "${VERSION_ID%%.*}")
                 as_root "$manager" install -y "oracle-epel-release-el$release" || as_root "$manager" install -y epel-release
@@ -146,6 +165,9 @@ if [ ${#packages[@]} -gt 0 ]; then
     say "installing ${packages[*]} (missing: ${missing[*]})"
     if [[ " ${packages[*]} " == *" openssh-server "* ]]; then
         say "the openssh-server package may start an sshd on port 22; the tests and the demo start their own and do not use it"
+    fi
+    if [[ " ${packages[*]} " == *" postfix "* || " ${packages[*]} " == *" prometheus "* ]]; then
+        say "the packages postfix and prometheus may start their services; the tests start their own and do not use them"
     fi
     install_packages "${packages[@]}"
     for program in "${missing[@]}"; do

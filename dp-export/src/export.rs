@@ -107,7 +107,9 @@ fn attempt(setup: &Setup<'_>, ready: &Ready, record: &mut Record) -> anyhow::Res
     if let Ended::Exited(status) = done.ended {
         record.expdp_exit = Some(i64::from(status));
     }
-    let stopped = stop_job(setup, ready, &done);
+    let clean = matches!(done.ended, Ended::Exited(0 | 5));
+    // First of all: while the job runs, its dump is nobody's.
+    let mut stopped = if clean { Ok(()) } else { stop_job(setup, ready, &done) };
     let (session, verdict) = read_log(&expdp.log)?;
     let dumps = dumps(export)?;
     let evidence = Evidence {
@@ -121,6 +123,10 @@ fn attempt(setup: &Setup<'_>, ready: &Ready, record: &mut Record) -> anyhow::Res
         min_bytes: setup.cli.min_bytes,
     };
     let proof = judge(&evidence);
+    if clean && proof.status == ExportStatus::Failed {
+        // A job that stopped by itself leaves its master table.
+        stopped = stop_job(setup, ready, &done);
+    }
     record.status = proof.status;
     record.reason.clone_from(&proof.reason);
     record.code.clone_from(&proof.code);
@@ -148,11 +154,8 @@ fn exit(done: &Done, proof: &Proof) -> Exit {
     }
 }
 
-/// A client that ended otherwise than with 0 or 5 may have left its job running.
+/// Whatever the client said, no job is left in the server.
 fn stop_job(setup: &Setup<'_>, ready: &Ready, done: &Done) -> anyhow::Result<()> {
-    if matches!(done.ended, Ended::Exited(0 | 5)) {
-        return Ok(());
-    }
     let export = &ready.export;
     setup.log.warning(&format!(
         "export {}: {}; stopping its job in the server",
@@ -224,8 +227,11 @@ fn keep(
     }
     setup.journal.promote(&export.job, &renames)?;
     rename(&renames)?;
-    if proof.status == ExportStatus::Success && dumps.len() > 1 {
-        remove_higher(export, dumps.len())?;
+    if proof.status == ExportStatus::Success {
+        durable::remove(&at(&name::with(&export.final_log, ".FAILED", None)))?;
+        if dumps.len() > 1 {
+            remove_higher(export, dumps.len())?;
+        }
     }
     let mut total = 0;
     let mut files = Vec::new();

@@ -60,17 +60,23 @@ impl Wanted {
         }
         let dash = cli.args.iter().any(|a| a == "-");
         let piped = !std::io::stdin().is_terminal();
-        if dash || (cli.schemas.is_empty() && cli.oracle_users.is_none()) {
-            if !dash && !piped {
+        if dash || (cli.schemas.is_empty() && piped) {
+            wanted.lines(cli, frame)?;
+        }
+        // Lines of standard input come first; cron's is empty.
+        let nothing = wanted.specs.is_empty() && wanted.bad.is_empty();
+        match (&cli.oracle_users, nothing && !dash) {
+            (Some(text), true) => {
+                for found in spec::from_setting(text, cli.service.as_deref())? {
+                    wanted.add(found);
+                }
+            }
+            (None, true) if !piped => {
                 return Err(Failure::new(Exit::Usage, "no schema is named")
                     .hint("name one with --schema, in ORACLE_USERS, or as JSON lines on standard input")
                     .into());
             }
-            wanted.lines(cli, frame)?;
-        } else if let (true, Some(text)) = (cli.schemas.is_empty(), &cli.oracle_users) {
-            for found in spec::from_setting(text, cli.service.as_deref())? {
-                wanted.add(found);
-            }
+            _ => {}
         }
         Ok(wanted)
     }

@@ -130,7 +130,8 @@ impl<'a> Setup<'a> {
         let (home, sqlplus) = sqlplus(self.cli, spec)?;
         let stamp = self.policy.now.format("%Y%m%d_%H%M%S");
         let name = spec.schema.replace(|c: char| !(c.is_ascii_alphanumeric() || "_$#".contains(c)), "_");
-        let log = self.log_dir.join(format!("expdp_{name}_{stamp}.log"));
+        // One run, one schema: two runs may begin in the same second.
+        let log = self.log_dir.join(format!("expdp_{name}_{stamp}_{}.log", std::process::id()));
         let transcript = self.log_dir.join("dp-export.sqlplus.log");
         let expdp = Expdp { home, connect: spec.connect.clone(), private: self.private.clone(), log };
         Ok(Work { sqlplus: sqlplus.log(Some(transcript)), expdp })

@@ -118,8 +118,9 @@ impl Connect {
         let role = match self {
             Self::OsAuth { role } | Self::Wallet { role, .. } | Self::Password { role, .. } => role,
         };
-        // A blank ends the value of a parameter that is not quoted.
-        Secret::new(if role.is_some() { format!("userid='{logon}'") } else { format!("userid={logon}") })
+        // A blank or # would end the value; a quote in the password leaves only the form without quotes around it.
+        let quoted = (role.is_some() || self.has_secret()) && !logon.contains('\'');
+        Secret::new(if quoted { format!("userid='{logon}'") } else { format!("userid={logon}") })
     }
 
     fn logon(&self) -> String {

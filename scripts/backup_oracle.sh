@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Exports the schemas, packs the dumps into one archive, copies it, rotates, and sends a mail, with the settings of the original
+# (ORACLE_USERS, ORACLE_DIRECTORY, ORACLE_SERVICE, DB_FOLDER, CLOUD_FOLDER, LOG_DIR, RETENTION_DAYS, KEEP_MINIMUM_BACKUPS,
+# MAX_TOTAL_BACKUPS, SMTP_…, EMAIL_FROM, EMAIL_TO):
+#   backup_oracle.sh [FILE with one schema per line, as JSON]
+# Without FILE the schemas are those of ORACLE_USERS.
+set -euo pipefail
+# shellcheck source=environment.sh
+. "$(dirname "$(readlink -f "$0")")/environment.sh"
+case "${1:-}" in
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -*) printf 'usage: %s [SCHEMAS.jsonl]\n' "${0##*/}" >&2; exit 64 ;;
+esac
+schemas=${1:-}
+if [ -n "$schemas" ] && [ ! -r "$schemas" ]; then
+    printf '%s: error: cannot read %s\n' "${0##*/}" "$schemas" >&2
+    exit 64
+fi
+if [ -z "$schemas" ] && ! is_set ORACLE_USERS; then
+    printf '%s: error: neither ORACLE_USERS nor a file of schemas\n' "${0##*/}" >&2
+    printf '%s: hint: %s schemas.jsonl, with lines such as {"user":"GOLD","password_env":"GOLD_PW"}\n' "${0##*/}" "$0" >&2
+    exit 64
+fi
+need dp-export
+need zip-rotate
+
+exports() {
+    if [ -n "$schemas" ]; then dp-export - <"$schemas"; else dp-export </dev/null; fi
+}
+# The exit status of the last tool is that of the whole pipeline.
+if is_set EMAIL_TO && is_set SMTP_SERVER; then
+    need mailreport
+    exports | zip-rotate --remove-dumps | mailreport --expect dp-export,zip-rotate
+else
+    exports | zip-rotate --remove-dumps
+fi

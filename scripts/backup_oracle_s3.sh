@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Backs the database up with RMAN and stores it in S3, with the settings of the original (RMAN_TARGET_CONNECT_STRING,
+# TEMP_BACKUP_DIR, LOG_DIR, S3_BUCKET_NAME, S3_BACKUP_PREFIX, S3_LOG_PREFIX, AWS_REGION and the AWS credentials):
+#   backup_oracle_s3.sh FULL|INCREMENTAL [OPTION of rman-run…]
+# The local pieces go when all of them are proven in S3. With EMAIL_TO and SMTP_SERVER a mail tells what happened.
+set -euo pipefail
+# shellcheck source=environment.sh
+. "$(dirname "$(readlink -f "$0")")/environment.sh"
+case "${1:-}" in
+    FULL | full | INCREMENTAL | incremental) ;;
+    *) printf 'usage: %s FULL|INCREMENTAL [OPTION…]\n' "${0##*/}" >&2; exit 64 ;;
+esac
+need rman-run
+need s3-put
+# The exit status of the last tool is that of the whole pipeline.
+if is_set EMAIL_TO && is_set SMTP_SERVER; then
+    need mailreport
+    rman-run "$@" | s3-put --delete-source | mailreport --expect rman-run,s3-put
+else
+    rman-run "$@" | s3-put --delete-source
+fi
