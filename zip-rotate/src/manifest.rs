@@ -29,7 +29,8 @@ impl Head {
     /// The comment: readable by people, and by [`Head::from_comment`].
     pub fn comment(&self) -> String {
         let state = if self.complete { "complete" } else { "partial" };
-        format!("{MARK}; {state}; {}; {}", self.backup_time.to_rfc3339(), self.db)
+        let db = if self.db.is_empty() { String::new() } else { format!("; {}", self.db) };
+        format!("{MARK}; {state}; {}{db}", self.backup_time.to_rfc3339())
     }
 
     /// Whether it is of this database. Where one side does not know its name, the name of the file decides.

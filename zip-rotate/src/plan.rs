@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn a_week_of_failed_nights_pushes_no_good_archive_out() {
         let mut files: Vec<_> = (0..3).map(|n| backup(n, State::Good)).collect();
-        files.extend((3..12).map(|n| backup(n, State::Partial)));
-        let kept = kept(&files, DEFAULT, 11);
+        files.extend((3..11).map(|n| backup(n, State::Partial)));
+        let kept = kept(&files, DEFAULT, 10);
         assert_eq!(kept.iter().filter(|n| n.ends_with("Good")).count(), 3, "{kept:?}");
         assert_eq!(kept.iter().filter(|n| n.ends_with("Partial")).count(), 7, "{kept:?}");
     }

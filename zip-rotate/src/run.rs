@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use chrono::{DateTime, Local, NaiveDate};
+use chrono::{DateTime, Local, NaiveDate, SubsecRound};
 use common::app::{Frame, Report};
 use common::durable;
 use common::exit::{failure, status_of, Exit, Failure};
@@ -114,7 +114,18 @@ fn proceed(
         (frame.log(&cli.common, "zip-rotate.log")?, Some(lock), state_dir)
     };
     let (store, aside) = Store::open(&state_dir, !dry)?;
-    let mut session = Session { cli, frame, log, lock, store, names, policy, db, dir, started: Local::now() };
+    let mut session = Session {
+        cli,
+        frame,
+        log,
+        lock,
+        store,
+        names,
+        policy,
+        db,
+        dir,
+        started: Local::now().trunc_subsecs(0),
+    };
     if let Some(aside) = aside {
         session.warn(&format!(
             "the file of proofs was damaged and is now {}; archives are read anew",
@@ -131,7 +142,8 @@ fn proceed(
         Some(given) => session.night(given),
     };
     if let Err(error) = &ended {
-        session.log.error(&format!("{error:#}"));
+        // The frame says it on standard error.
+        session.log.info(&format!("ended: {error:#}"));
     }
     ended
 }
@@ -315,7 +327,8 @@ impl Session<'_> {
         let Some((_, path)) = ours.max() else { return USUAL };
         let bytes = std::fs::metadata(&path).map_or(0, |m| m.len());
         match archive::look(&path) {
-            Ok(look) if look.content > 0 => (bytes as f64 / look.content as f64 * 1.1).min(1.01),
+            // A few files say nothing of many.
+            Ok(look) if look.content >= 1 << 20 => (bytes as f64 / look.content as f64 * 1.1).min(1.01),
             _ => USUAL,
         }
     }
@@ -368,10 +381,12 @@ impl Session<'_> {
             job::stopped()
         };
         let how = (self.cli.level(), self.cli.threads());
+        let begin = std::time::Instant::now();
         let members = pack::pack(&file, sources, head, how, &mut tick);
         let members = members.context("make the archive")?;
         file.sync_all().context("sync the archive")?;
         drop(file);
+        self.log.info(&format!("{content} bytes packed in {:.2} s", begin.elapsed().as_secs_f64()));
         let proof = prove(temporary, Some(&members), &mut |done| tick(content + done));
         progress.end();
         proof.context("prove the archive")

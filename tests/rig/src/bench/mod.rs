@@ -7,6 +7,7 @@ mod child;
 mod contestants;
 mod cpu;
 mod data;
+mod dumps;
 mod goal;
 mod hotbackup;
 mod idle;
@@ -15,11 +16,13 @@ mod measure;
 mod slow;
 mod start;
 mod table;
+mod zip;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context};
 
+pub use dumps::Dump;
 pub use goal::Goal;
 pub use table::Table;
 
@@ -102,6 +105,11 @@ pub fn hotbackup(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goa
 /// What `bench start` measures.
 pub fn start(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
     start::run(options, table)
+}
+
+/// What `bench zip` measures.
+pub fn zip(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
+    zip::run(options, table)
 }
 
 fn free_bytes(dir: &Path) -> anyhow::Result<u64> {

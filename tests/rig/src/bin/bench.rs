@@ -59,6 +59,8 @@ enum What {
     Hotbackup,
     /// Start-up time and size of the tools
     Start,
+    /// zip-rotate beside Python's zipfile, zip and pigz
+    Zip,
 }
 
 fn main() -> ExitCode {
@@ -97,6 +99,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         What::Ship => bench::ship(&options, &mut table),
         What::Hotbackup => bench::hotbackup(&options, &mut table),
         What::Start => bench::start(&options, &mut table),
+        What::Zip => bench::zip(&options, &mut table),
     };
     // What was measured before something failed is worth seeing.
     let mut out = std::io::stdout().lock();
