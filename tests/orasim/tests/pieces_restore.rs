@@ -95,6 +95,8 @@ fn recovery_takes_logs_out_of_pieces_and_later_backups_from_the_catalogue() {
     db.db.set_rate(0);
     db.wipe(true);
     db.mount_from(&early);
+    let (sets, _) = db.sets();
+    assert!(sets.is_empty());
     let nothing = db.restore(None);
     assert!(nothing.codes().contains(&6023), "{:?}", nothing.failure);
     let events = db.catalog();

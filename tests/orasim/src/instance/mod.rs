@@ -374,6 +374,26 @@ impl Instance {
         )
     }
 
+    /// Flips a byte of a block on disk, as a failing disk does. The checksum of the block shows it.
+    ///
+    /// # Errors
+    /// When there is no such file or block.
+    pub fn corrupt_block(&self, file: u32, block: u32) -> Result<()> {
+        use std::os::unix::fs::FileExt;
+        let path = self.datafiles().remove(&file).with_context(|| format!("no datafile {file}"))?;
+        // What is in memory would heal it at the next checkpoint.
+        self.lock().write_all_blocks()?;
+        let handle = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("open {}", path.display()))?;
+        let mut bytes = crate::datafile::read_block(&handle, block)?;
+        bytes[crate::block::SIZE / 2 + 7] ^= 0x20;
+        let at = u64::from(block) * crate::block::SIZE as u64;
+        handle.write_all_at(&bytes, at).with_context(|| format!("write {}", path.display()))
+    }
+
     /// Ends the background processes where they are and forgets everything in memory, as a killed instance would.
     pub fn crash(&self) {
         self.end_background();

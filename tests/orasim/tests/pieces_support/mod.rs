@@ -198,6 +198,9 @@ impl Db {
         let from = Source::Handle(control.to_owned());
         self.run(Request::RestoreControlfile { from, to: None, mode: Mode::Restore }).good();
         self.sql(Command::Mount { standby: false }).unwrap();
+        // What was archived after the control file was backed up.
+        let prefix = format!("{}/", self.path("db/arch").display());
+        self.run(Request::CatalogPrefix { prefix, apply: true }).good();
     }
 
     pub fn catalog(&mut self) -> Vec<Event> {
@@ -237,6 +240,9 @@ impl Db {
 
     pub fn rows(&self, view: &str) -> Vec<BTreeMap<&'static str, Value>> {
         let view = self.db.view(view, &None).unwrap().unwrap();
+        for row in &view.rows {
+            assert_eq!(row.len(), view.columns.len(), "{:?}", view.columns);
+        }
         view.rows
             .iter()
             .map(|r| view.columns.iter().map(|c| c.name).zip(r.iter().cloned()).collect())
@@ -284,4 +290,10 @@ pub fn handles(events: &[Event]) -> Vec<PathBuf> {
         }
     }
     out
+}
+
+impl Db {
+    pub fn db_state(&self) -> orasim::engine::State {
+        self.db.state()
+    }
 }

@@ -116,6 +116,8 @@ struct Output<'a> {
     /// Bytes that the recovery area still takes.
     room: Option<(u64, u64)>,
     reserve: u64,
+    /// Allowed corrupt blocks: file, block, piece.
+    corrupt: Vec<(u32, u32, u32)>,
 }
 
 impl Output<'_> {
@@ -394,6 +396,7 @@ impl Instance {
                     )]));
                 }
                 out.frame(Kind::Block, number, n, &bytes)?;
+                out.corrupt.push((number, n, out.pieces.len() as u32));
                 written += 1;
                 continue;
             }
@@ -446,6 +449,7 @@ impl Instance {
             room: None,
             // The directory is at the end of every piece.
             reserve: 4096 + items as u64 * 1024,
+            corrupt: Vec::new(),
         };
         let mut set = BackupSet {
             recid: 0,
@@ -664,6 +668,8 @@ impl Instance {
                 session_stamp: tally.stamp,
             });
         }
+        let bad = out.corrupt.iter().map(|(f, b, p)| (*f, *b, set.set_stamp, set.set_count, *p));
+        control.rman.corruption.extend(bad);
         control.rman.sets.push(set);
         inner.save_control().map_err(|e| broken(&e))
     }

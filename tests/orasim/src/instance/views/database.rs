@@ -47,6 +47,12 @@ pub(super) fn view(inner: &Inner, container: &Container, name: &str) -> Result<O
                 .corrupt
                 .iter()
                 .map(|(f, b, scn)| vec![n(*f), n(*b), n(1), n(*scn), t("NOLOGGING"), n(0)])
+                .chain(
+                    inner
+                        .bad_blocks
+                        .iter()
+                        .map(|(f, b)| vec![n(*f), n(*b), n(1), n(0), t("CHECKSUM"), n(0)]),
+                )
                 .collect(),
         ),
         _ => return Ok(None),
@@ -185,6 +191,7 @@ fn v_instance(inner: &Inner) -> View {
 
 fn v_thread(inner: &Inner) -> Result<View, OraError> {
     let c = inner.control()?;
+    let enabled = c.incarnation();
     let rows = c
         .threads
         .iter()
@@ -206,8 +213,8 @@ fn v_thread(inner: &Inner) -> Result<View, OraError> {
                 n(th.sequence),
                 n(th.checkpoint_scn),
                 d(th.checkpoint_time),
-                n(0),
-                Value::Null,
+                n(enabled.map_or(0, |i| i.resetlogs_scn)),
+                od(enabled.map(|i| i.resetlogs_time)),
                 n(0),
                 Value::Null,
                 n(log.map_or(0, |_| inner.scn)),
@@ -226,6 +233,7 @@ fn v_thread(inner: &Inner) -> Result<View, OraError> {
 
 fn v_incarnation(inner: &Inner) -> Result<View, OraError> {
     let c = inner.control()?;
+    let line: Vec<u32> = c.lineage().iter().map(|(i, _)| i.number).collect();
     let rows = c
         .incarnations
         .iter()
@@ -236,7 +244,11 @@ fn v_incarnation(inner: &Inner) -> Result<View, OraError> {
                 d(i.resetlogs_time),
                 n(i.prior_scn),
                 od(i.prior_time),
-                t(if i.current { "CURRENT" } else { "PARENT" }),
+                t(match (i.current, line.contains(&i.number)) {
+                    (true, _) => "CURRENT",
+                    (false, true) => "PARENT",
+                    (false, false) => "ORPHAN",
+                }),
                 n(i.resetlogs_id),
                 n(i.prior_number),
                 t("NO"),

@@ -146,7 +146,7 @@ fn v_datafile(inner: &Inner, c: &ControlFile, visible: impl Fn(u32) -> bool) -> 
                 od(f.unrecoverable_time),
                 f.last_scn.map_or(Value::Null, n),
                 od(f.last_time),
-                n(0),
+                n(f.last_scn.unwrap_or(0)),
                 Value::Null,
                 bytes(f.blocks),
                 n(f.blocks),

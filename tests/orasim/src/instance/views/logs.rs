@@ -250,25 +250,16 @@ fn archive_dest_status(inner: &Inner, c: &ControlFile) -> View {
 }
 
 fn recovery_file_dest(inner: &Inner) -> View {
-    let area = inner.dests().into_iter().find(|x| x.omf).and_then(|x| x.directory);
-    let rows = area
+    let rows = inner
+        .recovery_area()
         .map(|directory| {
-            let c = inner.control.as_ref();
-            let used: u64 = c.map_or(0, |c| {
-                let own = c.data.archived.iter().filter(|a| a.in_recovery_area && !a.deleted);
-                own.map(|a| (u64::from(a.blocks) + 1) * u64::from(a.block_size)).sum()
-            });
+            let used = inner.recovery_area_used();
             vec![
                 t(directory.to_string_lossy()),
-                n(inner
-                    .spec
-                    .parameters
-                    .get("db_recovery_file_dest_size")
-                    .and_then(|v| v.parse::<u64>().ok())
-                    .unwrap_or(100 << 30)),
-                n(used),
+                n(inner.recovery_area_limit()),
+                n(used.iter().map(|u| u.0).sum::<u64>()),
                 n(0),
-                n(c.map_or(0, |c| c.data.archived.iter().filter(|a| a.in_recovery_area).count())),
+                n(used.iter().map(|u| u.1).sum::<u64>()),
                 n(0),
             ]
         })

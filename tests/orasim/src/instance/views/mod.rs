@@ -4,6 +4,7 @@ mod database;
 mod files;
 mod logs;
 mod parameters;
+mod rman;
 
 use chrono::NaiveDateTime;
 
@@ -92,9 +93,12 @@ pub(super) fn view(inner: &Inner, name: &str, container: &Container) -> Option<R
         if let Some(view) = logs::view(inner, name)? {
             return Ok(Some(view));
         }
+        if let Some(view) = rman::view(inner, name)? {
+            return Ok(Some(view));
+        }
         Ok(parameters::view(inner, name))
     };
-    if !KNOWN.contains(&name.as_str()) {
+    if !KNOWN.contains(&name.as_str()) && !KNOWN_RMAN.contains(&name.as_str()) {
         return None;
     }
     let needed = needs(&name);
@@ -116,6 +120,27 @@ pub(super) fn view(inner: &Inner, name: &str, container: &Container) -> Option<R
         Err(e) => Some(Err(e)),
     }
 }
+
+const KNOWN_RMAN: &[&str] = &[
+    "V$BACKUP_SET",
+    "V$BACKUP_SET_DETAILS",
+    "V$BACKUP_PIECE",
+    "V$BACKUP_PIECE_DETAILS",
+    "V$BACKUP_DATAFILE",
+    "V$BACKUP_DATAFILE_DETAILS",
+    "V$BACKUP_REDOLOG",
+    "V$BACKUP_ARCHIVELOG_DETAILS",
+    "V$BACKUP_SPFILE",
+    "V$BACKUP_FILES",
+    "V$DATAFILE_COPY",
+    "V$BACKUP_CORRUPTION",
+    "V$RMAN_STATUS",
+    "V$RMAN_OUTPUT",
+    "V$RMAN_BACKUP_JOB_DETAILS",
+    "V$RMAN_CONFIGURATION",
+    "V$FLASH_RECOVERY_AREA_USAGE",
+    "V$RECOVERY_AREA_USAGE",
+];
 
 const KNOWN: &[&str] = &[
     "V$DATABASE",
@@ -185,7 +210,7 @@ mod tests {
         };
         let instance = Instance::create(&dir.path().join("db"), &spec).unwrap();
         instance.execute(&crate::engine::Command::ArchiveLogCurrent, &mut None).unwrap();
-        for name in KNOWN {
+        for name in KNOWN.iter().chain(KNOWN_RMAN) {
             let view = instance
                 .view(name, &None)
                 .unwrap_or_else(|| panic!("{name} is listed and not made"))
