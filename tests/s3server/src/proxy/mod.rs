@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -363,7 +363,9 @@ async fn forward(
     stream.set_nodelay(true).context("set the socket")?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = request.map(|body| pass(body, bend));
+    // An empty body must be seen to be empty, or the server is told of chunks.
+    let mut request =
+        request.map(|body| if body.is_end_stream() { body::full("") } else { pass(body, bend) });
     // Our answer to the client's wish has gone out already.
     request.headers_mut().remove("expect");
     let response = sender.send_request(request).await?;
