@@ -31,7 +31,7 @@ fn generated_documents_are_up_to_date() {
 
 #[test]
 fn the_options_in_each_readme_are_those_of_help() {
-    for tool in ["arch-ship", "ts-hotbackup"] {
+    for tool in ["arch-ship", "ts-hotbackup", "zip-rotate"] {
         let (status, help) = output(&program(tool).unwrap(), &["--help"]);
         assert_eq!(status, 0, "{help}");
         let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
@@ -42,7 +42,7 @@ fn the_options_in_each_readme_are_those_of_help() {
 
 #[test]
 fn every_exit_status_of_the_contract_is_in_every_help() {
-    for tool in ["arch-ship", "ts-hotbackup"] {
+    for tool in ["arch-ship", "ts-hotbackup", "zip-rotate"] {
         let (_, help) = output(&program(tool).unwrap(), &["--help"]);
         for status in ["0", "1", "2", "3", "4", "5", "64", "75", "124", "130", "143"] {
             let there =

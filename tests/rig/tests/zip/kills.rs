@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use rig::host::descendants;
-use rustix::process::Signal;
+use rustix::process::{kill_process, Pid, Signal};
 
 use crate::stage::{dated, said, Stage};
 
@@ -69,12 +69,19 @@ fn the_child_dies_with_the_run() -> Result<()> {
         child = descendants(run.pid()).first().map_or(0, |p| p.pid);
         Ok(child != 0)
     })?;
+    // Stopped, it cannot notice by itself that nobody listens any more.
+    let pid = i32::try_from(child).ok().and_then(Pid::from_raw).context("a process id")?;
+    kill_process(pid, Signal::STOP)?;
     run.signal(Signal::KILL)?;
     run.wait()?;
     let until = Instant::now() + Duration::from_secs(5);
-    while rig::host::alive(child) {
-        ensure!(Instant::now() < until, "the child goes on");
+    while rig::host::alive(child) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(5));
     }
+    let outlived = rig::host::alive(child);
+    if outlived {
+        rig::host::kill(child);
+    }
+    ensure!(!outlived, "the child outlived the run");
     Ok(())
 }
