@@ -15,9 +15,25 @@ mod arch_ship;
 #[path = "../../../../rman-run/src/cli.rs"]
 #[allow(dead_code)]
 mod rman_run;
+#[path = "../../../../mailreport/src/cli.rs"]
+#[allow(dead_code)]
+mod mailreport;
+// Shared by the two command lines below, which find it as `super::place`.
+#[path = "../../../../s3-put/src/place.rs"]
+#[allow(dead_code)]
+mod place;
+#[path = "../../../../s3-put/src/get/cli.rs"]
+#[allow(dead_code)]
+mod s3_get;
+#[path = "../../../../s3-put/src/put/cli.rs"]
+#[allow(dead_code)]
+mod s3_put;
 #[path = "../../../../ts-hotbackup/src/cli.rs"]
 #[allow(dead_code)]
 mod ts_hotbackup;
+#[path = "../../../../zip-rotate/src/cli.rs"]
+#[allow(dead_code)]
+mod zip_rotate;
 
 const BEGIN: &str = "<!-- options: made by `cargo run -p rig --bin docs` -->\n```text\n";
 const END: &str = "```\n<!-- end of options -->\n";
@@ -25,7 +41,15 @@ const END: &str = "```\n<!-- end of options -->\n";
 const WIDTH: usize = 100;
 
 fn commands() -> Vec<Command> {
-    let commands = [arch_ship::Cli::command(), rman_run::Cli::command(), ts_hotbackup::Cli::command()];
+    let commands = [
+        arch_ship::Cli::command(),
+        mailreport::Cli::command(),
+        rman_run::Cli::command(),
+        s3_get::Cli::command(),
+        s3_put::Cli::command(),
+        ts_hotbackup::Cli::command(),
+        zip_rotate::Cli::command(),
+    ];
     commands.into_iter().map(|c| c.term_width(WIDTH)).collect()
 }
 
@@ -51,6 +75,14 @@ fn long_help(mut command: Command) -> String {
     lines.join("\n")
 }
 
+/// The page of a tool: its crate's README, or its own file where the crate has two tools.
+fn page(tool: &str) -> PathBuf {
+    match tool {
+        "s3-get" => PathBuf::from("s3-put/s3-get.md"),
+        _ => PathBuf::from(tool).join("README.md"),
+    }
+}
+
 pub(super) fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
     for command in commands() {
@@ -66,7 +98,7 @@ pub(super) fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
             let text = String::from_utf8(bytes).context("completions are not UTF-8")?;
             files.insert(PathBuf::from("docs/completions").join(file), text);
         }
-        let readme = PathBuf::from(&name).join("README.md");
+        let readme = page(&name);
         let old = std::fs::read_to_string(root.join(&readme))
             .with_context(|| format!("read {}", readme.display()))?;
         let new = with_options(&old, &long_help(command)).with_context(|| readme.display().to_string())?;
