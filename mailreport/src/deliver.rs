@@ -30,6 +30,16 @@ pub struct Bounce {
     pub reason: String,
 }
 
+impl std::fmt::Display for Bounce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.reason.starts_with(&self.to) {
+            f.write_str(&self.reason)
+        } else {
+            write!(f, "{}: {}", self.to, self.reason)
+        }
+    }
+}
+
 /// What became of one attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempt {
@@ -207,7 +217,7 @@ fn settle(
     let failed = if attempt.refused.is_empty() {
         None
     } else {
-        let reasons: Vec<_> = attempt.refused.iter().map(|b| format!("{}: {}", b.to, b.reason)).collect();
+        let reasons: Vec<_> = attempt.refused.iter().map(ToString::to_string).collect();
         let to = attempt.refused.iter().map(|b| b.to.clone()).collect();
         Some(spool.fail(&mail, to, &reasons.join("; "))?)
     };

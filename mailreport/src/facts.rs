@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Local, Utc};
 use common::exit::Exit;
 use common::record::{
     ArchivedLog, CopyStatus, Datafile, Export, ExportStatus, File, Gap, Kept, Level, Line, Log, LogStatus,
@@ -378,7 +378,9 @@ impl Facts {
                 "error"
             }
         };
-        let time = stamp(head).map(|t| format!("{} ", t.format("%H:%M:%SZ"))).unwrap_or_default();
+        let time = stamp(head)
+            .map(|t| format!("{} ", t.with_timezone(&Local).format("%H:%M:%S")))
+            .unwrap_or_default();
         let tool = head.tool.as_deref().unwrap_or("-");
         let code = match &log.code {
             Some(code) if !log.message.contains(code.as_str()) => format!("{code}: "),

@@ -95,10 +95,12 @@ pub fn secrets() -> Vec<Secret> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, value)| settings::holds_secret(name, value))
-        .map(|(_, value)| match settings::user_and_password(&value) {
-            Some((_, password)) => password.to_owned(),
-            None => value,
+        .flat_map(|(_, value)| {
+            // A password may have a slash in it and look like a logon.
+            let inside = settings::user_and_password(&value).map(|(_, password)| password.to_owned());
+            [Some(value), inside]
         })
+        .flatten()
         .filter(|value| value.len() >= 4)
         .map(Secret::new)
         .collect()

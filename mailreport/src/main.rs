@@ -26,5 +26,7 @@ mod view;
 mod words;
 
 fn main() -> ExitCode {
-    common::app::main::<cli::Cli>(run::run)
+    let code = common::app::main::<cli::Cli>(run::run);
+    run::drain();
+    code
 }

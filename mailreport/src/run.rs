@@ -1,5 +1,7 @@
 //! The run: read everything, decide, put the mail into the spool, then the other reports, then send.
 
+use std::cell::RefCell;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use common::durable;
 use common::exit::{failure, status_of, Exit, Failure};
 use common::lock::Lock;
 use common::logfile::LogFile;
-use common::record::{Input, Log, Mail, MailStatus, Planned};
+use common::record::{Input, Log, Mail, MailStatus, Out, Planned};
 use common::signals;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
@@ -51,17 +53,26 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         .into());
     }
     // The records first, whatever is wrong with the mail: a filter that ends early breaks the tools before it.
-    let facts = read(cli, frame)?;
+    let (facts, closed) = read(cli, frame)?;
     let mut session = Session::new(cli, frame)?;
     session.worse(facts.exit.unwrap_or(Exit::Failed));
-    session.report(facts, delivery)?;
-    Ok(session.finish())
+    let reported = session.report(facts, delivery);
+    match closed {
+        // The mail has gone its way; its receipt has nowhere to go, as the records had.
+        Some(error) => Err(error),
+        None => reported.map(|()| session.finish()),
+    }
 }
 
-/// Standard input that ends when a signal asks us to stop: a read that has begun would wait for the next record.
-struct Stdin;
+/// Standard input that passes on what it reads, and that ends when a signal asks us to stop: a read that has begun
+/// would wait for the next record.
+struct Stdin<'a> {
+    out: &'a Out,
+    /// Why nothing is passed on any more. The report is made all the same.
+    closed: &'a RefCell<Option<anyhow::Error>>,
+}
 
-impl std::io::Read for Stdin {
+impl std::io::Read for Stdin<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let stdin = std::io::stdin();
         loop {
@@ -71,22 +82,52 @@ impl std::io::Read for Stdin {
             let wait = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
             match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&wait)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&stdin, &mut *buffer)?),
+                Ok(_) => {
+                    let n = rustix::io::read(&stdin, &mut *buffer)?;
+                    let mut closed = self.closed.borrow_mut();
+                    if n > 0 && closed.is_none() {
+                        *closed = self.out.pass(&buffer[..n]).err();
+                    }
+                    return Ok(n);
+                }
                 Err(e) => return Err(e.into()),
             }
         }
     }
 }
 
-fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Facts> {
+fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<(Facts, Option<anyhow::Error>)> {
     let mut facts = Facts::default();
-    let stdin = std::io::BufReader::with_capacity(256 * 1024, Stdin);
-    let mut input = Input::new(stdin, Some(frame.out.clone()));
+    let closed = RefCell::new(None);
+    let stdin = Stdin { out: &frame.out, closed: &closed };
+    let stdin = std::io::BufReader::with_capacity(256 * 1024, stdin);
+    let mut input = Input::new(stdin, None);
     while let Some(line) = input.next_line()? {
         facts.take(&line);
     }
     facts.conclude(input.worst(), input.died(), &cli.expect);
-    Ok(facts)
+    Ok((facts, closed.into_inner()))
+}
+
+/// Passes on what is left of the input after a run that ended before it: a wrong setting must not break the pipe of
+/// the tools before, which are in the middle of a backup.
+pub fn drain() {
+    let reads_nothing =
+        ["--flush", "--test", "--help", "-h", "--version", "-V", "--show-config", "--explain"];
+    let args: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let none = args.iter().any(|a| reads_nothing.contains(&a.as_str()) || a.starts_with("--explain="));
+    let mut stdin = std::io::stdin();
+    if none || signals::pending().is_some() || rustix::termios::isatty(&stdin) {
+        return;
+    }
+    // Whether it can be passed on is not known any better here; that it is read is what counts.
+    let mut sink: Box<dyn Write> = match args.iter().any(|a| a == "--nagios") {
+        true => Box::new(std::io::sink()),
+        false => Box::new(std::io::stdout()),
+    };
+    if std::io::copy(&mut stdin, &mut sink).is_err() {
+        let _ended = std::io::copy(&mut stdin, &mut std::io::sink());
+    }
 }
 
 struct Session<'a> {
@@ -496,7 +537,7 @@ impl<'a> Session<'a> {
                 self.problem(&what, attempt.hint.as_deref())
             }
             Event::Failed(meta, path, bounces) => {
-                let reasons: Vec<_> = bounces.iter().map(|b| format!("{}: {}", b.to, b.reason)).collect();
+                let reasons: Vec<_> = bounces.iter().map(ToString::to_string).collect();
                 self.report.count("refused", 1);
                 let reason = format!("refused for good: {}", reasons.join("; "));
                 self.frame.out.emit(&Mail {

@@ -237,7 +237,8 @@ fn explain(error: &Error, smtp: &Smtp, what: &str) -> Failed {
         },
     };
     let kind = io_kind(error);
-    let hint = if source.contains("UnknownIssuer") {
+    // BadSignature: an authority of the same name with another key.
+    let hint = if source.contains("UnknownIssuer") || source.contains("BadSignature") {
         Some("its certificate is of a CA that this host does not know: name the CA's certificate with SMTP_CA_FILE")
     } else if source.contains("NotValidForName") {
         Some("its certificate is for another name: use that name as SMTP_SERVER")

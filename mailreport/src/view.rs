@@ -201,7 +201,7 @@ impl View {
         let counted =
             counted.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| (n(count), word));
         let totals: Vec<_> =
-            parts.into_iter().chain(counted).map(|(n, word)| format!("{n} {word}")).collect();
+            parts.into_iter().chain(counted).map(|(n, word)| format!("{word}: {n}")).collect();
         Self {
             w,
             subject: subject(facts, about),
@@ -535,10 +535,10 @@ fn rate(language: Language, done: u64, partial: u64, failed: u64) -> Rate {
     let percent = if all == 0 { "–".to_owned() } else { format::percent(done, all).to_string() };
     let mut text = vec![format!("{} {} {} {}", n(done), w.of, n(all), w.done)];
     if partial > 0 {
-        text.push(format!("{} {}", n(partial), w.partial));
+        text.push(format!("{}: {}", w.partial, n(partial)));
     }
     if failed > 0 {
-        text.push(format!("{} {}", n(failed), w.failed));
+        text.push(format!("{}: {}", w.failed, n(failed)));
     }
     let filled = if all == 0 { 0 } else { format::percent(done, all) * 40 / 100 };
     Rate { percent, parts, drawn: drawn(filled, 40), text: text.join(", ") }
@@ -555,10 +555,10 @@ fn stats(facts: &Facts, language: Language) -> Vec<StatView> {
     let view = |(kind, tally): (&Kind, &crate::facts::Tally)| {
         let mut note = Vec::new();
         if tally.partial > 0 {
-            note.push(format!("{} {}", n(tally.partial), w.partial));
+            note.push(format!("{}: {}", w.partial, n(tally.partial)));
         }
         if tally.skipped > 0 {
-            note.push(format!("{} {}", n(tally.skipped), w.skipped));
+            note.push(format!("{}: {}", w.skipped, n(tally.skipped)));
         }
         StatView {
             what: words::kind(language, *kind),
@@ -616,4 +616,67 @@ fn footer(about: &Context<'_>) -> String {
         w.times,
         format::zone(about.now)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Verdict;
+    use common::record::Line;
+
+    const NIGHT: [&str; 9] = [
+        r#"{"v":1,"type":"run_begin","tool":"dp-export","run":"r1","ts":"2026-11-20T03:00:00.000Z","version":"0.1.0","host":"db1","db":"PROD"}"#,
+        r#"{"v":1,"type":"export","tool":"dp-export","run":"r1","ts":"2026-11-20T03:10:00.000Z","schema":"RH","status":"success","bytes":51539607552}"#,
+        r#"{"v":1,"type":"export","tool":"dp-export","run":"r1","ts":"2026-11-20T03:11:00.000Z","schema":"CONTABIL","status":"failed","reason":"expdp exited 1: ORA-01555: snapshot too old"}"#,
+        r#"{"v":1,"type":"standby","tool":"arch-ship","run":"r2","ts":"2026-11-20T03:11:00.000Z","threads":[{"thread":1,"applied":7,"received":9,"current":9}],"recoverable_to_scn":959994830198,"recoverable_to_time":"2026-11-20T00:10:13","lag_seconds":47,"lag_bytes":2097152}"#,
+        r#"{"v":1,"type":"gap","tool":"arch-ship","run":"r2","ts":"2026-11-20T03:11:00.000Z","thread":1,"resetlogs_id":99,"from":10,"to":12,"where":"source","reason":"deleted","hint":"restore them with RMAN"}"#,
+        r#"{"v":1,"type":"hologram"}"#,
+        r#"nonsense"#,
+        r#"{"v":1,"type":"log","tool":"dp-export","run":"r1","ts":"2026-11-20T03:11:30.000Z","level":"warning","message":"a <b> & \u001b[31mc"}"#,
+        r#"{"v":1,"type":"run_end","tool":"dp-export","run":"r1","ts":"2026-11-20T03:12:00.000Z","status":"partial","exit":1,"seconds":720.4,"counts":{"exported":1,"failed":1}}"#,
+    ];
+
+    /// The whole text as it is read; a change of it is a change for every reader.
+    #[test]
+    fn the_text_of_a_bad_night() {
+        std::env::set_var("TZ", "UTC");
+        let mut facts = Facts::default();
+        for (i, line) in NIGHT.iter().enumerate() {
+            facts.take(&Line::new(*line, i + 1));
+        }
+        facts.conclude(Exit::Partial, Vec::new(), &["zip-rotate".to_owned()]);
+        let at = |text| format::parse(text).unwrap();
+        facts.protection.remember(&[("full".to_owned(), at("2026-11-15T03:00:00Z"))].into());
+        let before = Entry {
+            v: 1,
+            ts: at("2026-11-19T03:12:00Z"),
+            run: "r0".to_owned(),
+            db: Some("PROD".to_owned()),
+            host: None,
+            verdict: Verdict::Success,
+            exit: 0,
+            seconds: 1440.0,
+            bytes: 48 << 30,
+            done: 2,
+            partial: 0,
+            failed: 0,
+            good: std::collections::BTreeMap::new(),
+        };
+        let log = std::mem::take(&mut facts.logs).finish(&[]);
+        for (language, expected) in
+            [(Language::Pt, include_str!("golden_pt.txt")), (Language::En, include_str!("golden_en.txt"))]
+        {
+            let context = Context {
+                language,
+                prefix: None,
+                history: &[&before],
+                log: &log,
+                now: at("2026-11-20T03:12:05Z"),
+                run: "PROD-1",
+            };
+            let view = View::new(&facts, &context, Limits::STEPS[0]);
+            let found = format!("{}\n\n{}", view.subject, view.text().unwrap());
+            assert_eq!(found, expected, "\n{found}");
+        }
+    }
 }

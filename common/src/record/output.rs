@@ -99,8 +99,8 @@ impl Out {
         self.write(line.raw(), !line.raw().ends_with(b"\n")).context("forward a record")
     }
 
-    /// More of the line that was passed on last.
-    pub(super) fn forward_more(&self, bytes: &[u8]) -> anyhow::Result<()> {
+    /// Passes bytes on as they come: a part of a line, or many lines in one write for a filter that reads in blocks.
+    pub fn pass(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let mut writer = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         writer.open_line = !bytes.ends_with(b"\n");
         writer.sink.write_all(bytes).and_then(|()| writer.sink.flush()).context("forward a record")
