@@ -94,7 +94,7 @@ fn a_run_that_was_killed_is_recognised_and_its_rman_is_ended() {
     lab.wrap_rman("$REAL \"$@\"; echo $$ > \"$HOME/pid\"; sleep 600");
     let mut child = lab.start(&["full"]);
     let pid_file = lab.dir.path().join("pid");
-    wait_for("RMAN has done its work", Duration::from_secs(60), || {
+    wait_for("RMAN has done its work", Duration::from_secs(180), || {
         pid_file.exists() && !std::fs::read_to_string(&pid_file).unwrap().is_empty()
     });
     let rman: i64 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
@@ -119,7 +119,7 @@ fn a_signal_stops_rman() {
         lab.wrap_rman("echo $$ > \"$HOME/pid\"; sleep 600");
         let child = lab.start(&["full"]);
         let pid_file = lab.dir.path().join("pid");
-        wait_for("RMAN runs", Duration::from_secs(60), || {
+        wait_for("RMAN runs", Duration::from_secs(180), || {
             pid_file.exists() && !std::fs::read_to_string(&pid_file).unwrap().is_empty()
         });
         signal(stop, i64::from(child.id()));
@@ -136,7 +136,7 @@ fn a_second_run_waits_for_nobody() {
     let lab = Lab::small();
     lab.wrap_rman("echo $$ > \"$HOME/pid\"; sleep 600");
     let child = lab.start(&["full"]);
-    wait_for("RMAN runs", Duration::from_secs(60), || lab.dir.path().join("pid").exists());
+    wait_for("RMAN runs", Duration::from_secs(180), || lab.dir.path().join("pid").exists());
     let ran = lab.run(&["incremental"]).exits(75);
     assert!(ran.stderr.contains("is held by rman-run"), "{}", ran.stderr);
     signal(Signal::TERM, i64::from(child.id()));

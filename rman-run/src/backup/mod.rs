@@ -2,7 +2,7 @@
 
 mod delete;
 mod evidence;
-mod interrupted;
+pub mod interrupted;
 mod pieces;
 pub mod plan;
 mod prove;

@@ -41,7 +41,7 @@ pub fn read_back(
             Ok(Some(seen)) => seen,
             Ok(None) => {
                 progress.end();
-                return Err(Failure::new(Exit::Failed, "stopped while the pieces were read back").into());
+                return Err(Failure::new(stopped(), "stopped while the pieces were read back").into());
             }
             Err(error) => Seen::Gone(format!("{error:#}")),
         };
@@ -49,6 +49,14 @@ pub fn read_back(
     }
     progress.end();
     Ok(found)
+}
+
+/// The status of a run that a signal has stopped.
+pub fn stopped() -> Exit {
+    match signals::pending() {
+        Some(signals::Stop::Interrupt) => Exit::Interrupted,
+        Some(signals::Stop::Terminate) | None => Exit::Terminated,
+    }
 }
 
 /// `None` when a signal asks to stop.

@@ -18,7 +18,7 @@ use common::record::{File, Kept, Level, Log, Planned, Removed, Role};
 use super::delete;
 use super::evidence::{self, Evidence, Piece};
 use super::interrupted::{self, Marker, Partial};
-use super::pieces::{read_back, Seen};
+use super::pieces::{read_back, stopped, Seen};
 use super::plan::{plan, Kind, Plan, Policy};
 use super::prove::{prove, Case, Proof};
 use crate::check;
@@ -230,7 +230,7 @@ impl Backup<'_> {
         if called.stopped() {
             report.exit = Some(match called.done.ended {
                 Ended::TimedOut(_) => Exit::TimedOut,
-                _ => Exit::Failed,
+                _ => stopped(),
             });
             report.message = Some(format!("{}: the run is not counted", called.done.describe()));
             target.say(Log::error(format!(

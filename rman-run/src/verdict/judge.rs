@@ -128,7 +128,7 @@ impl Judge {
     }
 
     fn begin(&mut self, name: String) {
-        self.end_session();
+        self.end_session(false);
         self.is_rman = true;
         let terminal = self.shell_line.take().is_some_and(|line| self.line - line <= 6);
         self.session = Session { banner: Some((name, self.line)), terminal, ..Session::default() };
@@ -458,7 +458,7 @@ impl Judge {
     }
 
     /// What the end of a session says: at the next banner, or at the end of the log.
-    fn end_session(&mut self) {
+    fn end_session(&mut self, last: bool) {
         let session = std::mem::take(&mut self.session);
         if session.parse_errors > 0 && session.stacks > 1 {
             self.add(
@@ -474,7 +474,8 @@ impl Judge {
                 let copied = session.terminal || (self.at_prompt && session.open_jobs.is_empty());
                 !session.complete && (!copied || self.beside.whole)
             }
-            None => self.beside.whole && !session.complete,
+            // What stands above the first banner is no session of its own.
+            None => last && self.beside.whole && !session.complete,
         };
         if cut {
             let from = session.banner.as_ref().map_or(1, |(_, line)| *line);
@@ -532,7 +533,7 @@ impl Judge {
     pub fn finish(mut self) -> Verdict {
         let proof = self.session.finished || self.session.complete || !self.findings.is_empty();
         let excerpt = self.session.banner.is_none();
-        self.end_session();
+        self.end_session(true);
         let mut hint = None;
         if !self.anything {
             self.add(
