@@ -1,5 +1,5 @@
 //! BACKUP and what goes with it: the whole transcript, and every loss that ends with status 0.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod rman_support;
 

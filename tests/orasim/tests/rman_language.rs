@@ -1,5 +1,5 @@
 //! RMAN's forms: command line, echo, prompts, syntax errors, channels, and what needs no backup.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod rman_support;
 

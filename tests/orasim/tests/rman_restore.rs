@@ -1,5 +1,5 @@
 //! Whole scripts of RMAN against an instance that has lost something: what comes back is compared with the truth.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod rman_support;
 

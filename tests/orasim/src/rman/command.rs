@@ -11,7 +11,7 @@ use crate::server::wire::Request;
 
 /// What comes next.
 enum Next {
-    Command(Command, String),
+    Command(Box<Command>, String),
     End,
     Error(ParseError),
 }
@@ -23,7 +23,7 @@ impl Rman<'_> {
         match parser.command() {
             Ok(Some(command)) => {
                 let text = source.take_text();
-                Next::Command(command, text)
+                Next::Command(Box::new(command), text)
             }
             Ok(None) => Next::End,
             Err(error) => Next::Error(error),
@@ -48,7 +48,8 @@ impl Rman<'_> {
         let mut commands = Vec::new();
         loop {
             match Self::parse_next(&mut source) {
-                Next::Command(Command::Exit, _) | Next::End => break,
+                Next::End => break,
+                Next::Command(command, _) if *command == Command::Exit => break,
                 Next::Command(command, text) => commands.push((command, text)),
                 Next::Error(error) => {
                     self.out.settle();
@@ -63,7 +64,7 @@ impl Rman<'_> {
             return true;
         }
         for (command, text) in commands {
-            match self.perform(command, &text) {
+            match self.perform(*command, &text) {
                 Ok(()) => {}
                 Err(failed) => {
                     self.failed = true;
@@ -78,9 +79,10 @@ impl Rman<'_> {
     fn interactive(&mut self, source: &mut Source<'_>) -> bool {
         loop {
             match Self::parse_next(source) {
-                Next::End | Next::Command(Command::Exit, _) => return true,
+                Next::End => return true,
+                Next::Command(command, _) if *command == Command::Exit => return true,
                 Next::Command(command, text) => {
-                    if let Err(failed) = self.perform(command, &text) {
+                    if let Err(failed) = self.perform(*command, &text) {
                         self.failed = true;
                         if failed.fatal {
                             return false;
@@ -105,8 +107,9 @@ impl Rman<'_> {
         let mut source = Source::file(&text, name, out);
         loop {
             match Self::parse_next(&mut source) {
-                Next::End | Next::Command(Command::Exit, _) => break,
-                Next::Command(command, text) => self.perform(command, &text)?,
+                Next::End => break,
+                Next::Command(command, _) if *command == Command::Exit => break,
+                Next::Command(command, text) => self.perform(*command, &text)?,
                 Next::Error(error) => {
                     let mut lines = vec![(558, "error encountered while parsing input commands".to_string())];
                     lines.extend(error.0);

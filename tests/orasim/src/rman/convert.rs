@@ -7,6 +7,9 @@ use super::session::Rman;
 use super::stack::Failed;
 use crate::pieces::api;
 
+/// New names by file number, and the pattern for all other files.
+pub type Newnames = (Vec<(u32, PathBuf)>, Option<String>);
+
 pub fn tablespace(t: &TablespaceRef) -> String {
     match &t.pdb {
         Some(pdb) => format!("{pdb}:{}", t.name),
@@ -137,7 +140,7 @@ impl Rman<'_> {
     }
 
     /// SET NEWNAME as the engine wants it: by file number, and the pattern for all others.
-    pub fn newnames(&mut self, command: &str) -> Result<(Vec<(u32, PathBuf)>, Option<String>), Failed> {
+    pub fn newnames(&mut self, command: &str) -> Result<Newnames, Failed> {
         let (mut list, mut all) = (Vec::new(), None);
         for (what, to) in self.settings.newnames.clone() {
             if to.is_empty() {

@@ -13,6 +13,9 @@ impl Rman<'_> {
         if let Some(what) = &r.refused {
             return Err(Failed::unimplemented("recover", what));
         }
+        if r.from_tag.is_some() {
+            return Err(Failed::unimplemented("recover", "RECOVER FROM TAG"));
+        }
         self.recorded("RECOVER", None, |rman| rman.recover_work(r))
     }
 

@@ -13,6 +13,23 @@ impl Rman<'_> {
         if let Some(what) = &r.refused {
             return Err(Failed::unimplemented("restore", what));
         }
+        let logs = r.what.iter().any(|w| matches!(w, What::Archivelog(_)));
+        let files = r.what.iter().any(|w| matches!(w, What::Files(_)));
+        match &r.from {
+            Some(From::Tag(_)) if logs => {
+                return Err(Failed::unimplemented("restore", "RESTORE ARCHIVELOG FROM TAG"));
+            }
+            Some(From::Piece(_) | From::Autobackup { .. }) if logs || files => {
+                return Err(Failed::unimplemented(
+                    "restore",
+                    "RESTORE of files or logs FROM a piece by its name",
+                ));
+            }
+            _ if r.standby_controlfile => {
+                return Err(Failed::unimplemented("restore", "RESTORE STANDBY CONTROLFILE"));
+            }
+            _ => {}
+        }
         let operation = match (r.validate, r.preview) {
             (true, _) => "RESTORE VALIDATE",
             (_, Preview::No) => "RESTORE",

@@ -1,5 +1,5 @@
 //! A quiet database and RMAN over it, without a daemon; transcripts with what changes from run to run masked.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -100,7 +100,7 @@ impl Site {
     /// Key of the newest backup set with this tag, by LIST.
     pub fn set_key(&self, tag: &str) -> String {
         let said = self.good(&format!("list backup summary tag {tag};\n"));
-        let row = said.lines().filter(|l| l.trim_end().ends_with(&tag.to_uppercase())).next_back();
+        let row = said.lines().rfind(|l| l.trim_end().ends_with(&tag.to_uppercase()));
         row.and_then(|r| r.split_whitespace().next())
             .unwrap_or_else(|| panic!("{tag} not in {said}"))
             .to_string()

@@ -220,7 +220,7 @@ impl Parser<'_, '_> {
             let Some(objects) = self.objects()? else { return self.error() };
             let mut summary = self.accept("summary")?;
             self.accept("by")?;
-            if self.accept("backup")? || self.accept("file")? {}
+            let _by_file = self.accept("backup")? || self.accept("file")?;
             let filter = self.filter()?;
             summary |= self.accept("summary")?;
             List::Backup { objects, summary, expired: false, filter }

@@ -123,7 +123,7 @@ impl Parser<'_, '_> {
             r.refused = Some("RECOVER COPY".into());
         }
         loop {
-            if !files.is_none() && self.accept_punct(';')? {
+            if files.is_some() && self.accept_punct(';')? {
                 break;
             }
             if matches!(self.peek()?.kind, Kind::Punct(';') | Kind::End) && files.is_none() {

@@ -118,13 +118,14 @@ impl Printer {
                     out.line(&format!("output file name={}", show(path)));
                 }
             }
-            Event::SpfileWritten { channel, .. } => {
-                if self.autobackup.is_some() {
-                    out.line(&format!(
-                        "channel {}: SPFILE restore from AUTOBACKUP complete",
-                        self.channel(*channel)
-                    ));
-                }
+            Event::SpfileWritten { channel, .. } if self.autobackup.is_some() => {
+                let c = self.channel(*channel);
+                out.line(&format!("channel {c}: SPFILE restore from AUTOBACKUP complete"));
+            }
+            Event::SpfileWritten { channel, path } => {
+                let c = self.channel(*channel);
+                out.line(&format!("channel {c}: restore complete, elapsed time: {}", elapsed(0)));
+                out.line(&format!("output file name={}", show(path)));
             }
             _ => {}
         }
