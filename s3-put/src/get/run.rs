@@ -285,7 +285,9 @@ impl Run<'_> {
         }
         let begun = Instant::now();
         let Some(dir) = &self.cli.dest else { return self.verify(wanted, seen, begun).await };
-        let fetched = download::download(&self.store, &self.wires, (dir, name), wanted, seen).await?;
+        // The next tool may run in another directory.
+        let dir = dir.canonicalize().map_err(|e| Trouble::local(&e.into()))?;
+        let fetched = download::download(&self.store, &self.wires, (&dir, name), wanted, seen).await?;
         let path = fetched.record.path.clone();
         let unproven = fetched.proofs.is_none();
         let proofs = fetched.proofs.map(|p| p.join(", ")).unwrap_or_default();

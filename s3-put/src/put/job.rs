@@ -322,17 +322,26 @@ pub async fn present(
     source.unchanged(path).map_err(|e| of_file(&e))?;
     check_record(&hashes, expected)?;
     match prove(session, key, &seen, &hashes).await? {
-        None => Ok(Stored {
-            key: key.to_owned(),
-            status: ObjectStatus::Present,
-            etag: seen.etag.clone(),
-            version_id: seen.version_id.clone(),
-            checksum: seen.crc64(),
-            hashes,
-            parts: Layout::new(seen.bytes, session.cli.part_size).count(),
-            resent: None,
-        }),
+        None if seen.bytes > session.cli.part_size => {
+            // Perhaps of a run that died between the end of its upload and the end of its journal.
+            multipart::forget(session, key).await?;
+            Ok(was_there(session, key, &seen, hashes))
+        }
+        None => Ok(was_there(session, key, &seen, hashes)),
         Some(difference) => Err(refused(&difference)),
+    }
+}
+
+fn was_there(session: &Session, key: &str, seen: &Seen, hashes: Hashes) -> Stored {
+    Stored {
+        key: key.to_owned(),
+        status: ObjectStatus::Present,
+        etag: seen.etag.clone(),
+        version_id: seen.version_id.clone(),
+        checksum: seen.crc64(),
+        hashes,
+        parts: Layout::new(seen.bytes, session.cli.part_size).count(),
+        resent: None,
     }
 }
 

@@ -126,6 +126,22 @@ pub async fn upload(
     }
 }
 
+/// Gives up what an earlier run has left of a key whose object is there.
+pub async fn forget(session: &Session, key: &str) -> Result<(), Trouble> {
+    let local = |error: anyhow::Error| Trouble::local(&error);
+    let path = journal::path(&session.journals, &session.store.identity(), key);
+    if !path.exists() {
+        return Ok(());
+    }
+    if let Some(journal) = Journal::take(&path).map_err(local)? {
+        if let Some(header) = journal.header() {
+            abort(session, key, &header.upload_id).await?;
+        }
+        journal.remove().map_err(local)?;
+    }
+    Ok(())
+}
+
 impl Upload<'_> {
     /// Sends what the server does not have, and gives the checksums of all parts and the SHA-256 of the file.
     async fn send(&self, source: &Source) -> Result<(BTreeMap<u64, Done>, String), Trouble> {

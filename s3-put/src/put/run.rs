@@ -175,6 +175,8 @@ fn lock_time(text: &str) -> anyhow::Result<DateTime<Utc>> {
 fn feed(paths: Vec<PathBuf>, jobs: mpsc::Sender<Job>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         for path in paths.into_iter().filter(|p| p.as_os_str() != "-") {
+            // A record is read in another directory, and on another host.
+            let path = std::path::absolute(&path).unwrap_or(path);
             if jobs.blocking_send(Job { path, ..Job::default() }).is_err() {
                 return;
             }

@@ -257,7 +257,7 @@ impl Store {
         }
         if renewals.refreshed.is_some_and(|at| at.elapsed() < REFRESH_AGAIN) {
             return Err(Trouble::new(
-                Kind::Denied,
+                Kind::Credentials,
                 format!("{what}: the server answered {} {}: the credentials have expired", facts.status, facts.code),
             )
             .hint("renew them (aws sso login, a new session token) and run again: finished parts are not sent twice"));

@@ -6,12 +6,12 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::config::{
     ProvideCredentials, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::Client;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::decide;
+use super::facts::chain;
 use super::Trouble;
 
 /// What a client is made of besides the AWS credential chain.
@@ -48,12 +48,11 @@ impl Connection {
             return Err(decide::no_credentials(&bucket));
         };
         if let Err(error) = provider.provide_credentials().await {
-            let text = DisplayErrorContext(&error).to_string();
+            let text = chain(&error);
             let mut trouble = decide::no_credentials(&bucket);
             if !text.contains("no providers in chain") && !text.contains("was not enabled") {
                 // A source was there and did not work: a profile that is not, a token that cannot be read.
-                let first = text.split(" (").next().unwrap_or_default();
-                trouble.message = format!("{}: {first}", trouble.message);
+                trouble.message = format!("{}: {text}", trouble.message);
             }
             return Err(trouble);
         }

@@ -146,12 +146,12 @@ pub fn decide(facts: &Facts, about: About<'_>) -> Action {
         400 | 405 | 411 | 501 => match downgrade(facts, about) {
             Some(feature) => Action::Downgrade(feature),
             None if facts.status == 501 || facts.status == 405 => fail(Kind::Unsupported, ""),
-            None if code == "InvalidToken" => fail(Kind::Denied, CREDENTIALS),
+            None if code == "InvalidToken" => fail(Kind::Credentials, CREDENTIALS),
             None => fail(Kind::Other, ""),
         },
-        401 => fail(Kind::Denied, CREDENTIALS),
+        401 => fail(Kind::Credentials, CREDENTIALS),
         403 if matches!(code, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken") => {
-            fail(Kind::Denied, CREDENTIALS)
+            fail(Kind::Credentials, CREDENTIALS)
         }
         403 => fail(Kind::Denied, "look at the policies of the user and of the bucket for this action"),
         404 => fail(Kind::Missing, ""),
@@ -290,8 +290,8 @@ mod tests {
     fn what_will_not_pass_is_not() {
         for (status, code, wanted) in [
             (403, "AccessDenied", Kind::Denied),
-            (403, "InvalidAccessKeyId", Kind::Denied),
-            (401, "", Kind::Denied),
+            (403, "InvalidAccessKeyId", Kind::Credentials),
+            (401, "", Kind::Credentials),
             (404, "NoSuchBucket", Kind::NoBucket),
             (404, "NoSuchKey", Kind::Missing),
             (409, "ConditionalRequestConflict", Kind::Conflict),

@@ -1,7 +1,7 @@
 //! What is known of a failed request, taken out of the SDK's error.
 
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 /// How far a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +53,13 @@ impl Facts {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let text = DisplayErrorContext(error).to_string();
-        // The debug form that the SDK appends says nothing to a person.
-        let text = text.split(" (").next().unwrap_or_default().to_owned();
+        let text = chain(error);
         let stage = match error {
             SdkError::ConstructionFailure(_) => Stage::Build,
             SdkError::DispatchFailure(failure) if failure.is_user() => Stage::Build,
             // The connector says "other" of an answer that ends too early or is no HTTP.
             SdkError::DispatchFailure(_) if no_credentials(error) => Stage::Build,
-            SdkError::DispatchFailure(_) if text.contains("connect") || text.contains("dns") => {
-                Stage::Connect
-            }
+            SdkError::DispatchFailure(_) if never_connected(&text) => Stage::Connect,
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
                 Stage::Sent
             }
@@ -89,6 +85,26 @@ impl Facts {
             no_credentials: no_credentials(error),
         }
     }
+}
+
+/// An error and its causes in one line; those that say nothing new are left out.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let (mut text, mut next) = (String::new(), Some(error));
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = if text.is_empty() { words } else { format!("{text}: {words}") };
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// "connection reset" is something else.
+fn never_connected(text: &str) -> bool {
+    ["tcp connect", "dns error", "error (Connect)", "connect timeout"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 fn no_credentials<E: std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {

@@ -15,7 +15,9 @@ pub enum Kind {
     NoBucket,
     /// No credentials were found.
     NoCredentials,
-    /// The credentials are not accepted or not allowed to do this.
+    /// The credentials are not accepted, or not any more.
+    Credentials,
+    /// The credentials are good and not allowed to do this.
     Denied,
     /// The server's clock and ours differ too much.
     Skew,
@@ -36,14 +38,14 @@ pub enum Kind {
 impl Kind {
     /// Whether every other file of the run would fail in the same way.
     pub fn ends_the_run(self) -> bool {
-        matches!(self, Self::NoBucket | Self::NoCredentials | Self::Skew | Self::Stopped)
+        matches!(self, Self::NoBucket | Self::NoCredentials | Self::Credentials | Self::Skew | Self::Stopped)
     }
 
     /// The exit status of a run that did nothing because of it.
     pub fn exit(self) -> Exit {
         match self {
             Self::NoBucket | Self::NoCredentials => Exit::Usage,
-            Self::Denied | Self::Skew | Self::Conflict | Self::Refused => Exit::Refused,
+            Self::Credentials | Self::Denied | Self::Skew | Self::Conflict | Self::Refused => Exit::Refused,
             Self::Unreachable => Exit::TryAgain,
             Self::Missing | Self::Corrupt | Self::Unsupported | Self::Stopped | Self::Other => Exit::Failed,
         }
