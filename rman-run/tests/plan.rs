@@ -13,7 +13,10 @@ fn the_smallest_set_comes_out_byte_for_byte_in_the_order_of_use() {
     db.logs(1010, 2010);
     let out = db.plan(&[]);
     assert_eq!(out.status, 0, "{}", out.text);
-    assert_eq!(out.forwarded, db.lines_of(&["cf_2000", "full_1000_a", "full_1000_b", "incr_2000", "arch_2010"]));
+    assert_eq!(
+        out.forwarded,
+        db.lines_of(&["cf_2000", "full_1000_a", "full_1000_b", "incr_2000", "arch_2010"])
+    );
     assert!(out.message.ends_with("restore to SCN 2010 (2026-10-04 00:33:30)"), "{}", out.message);
     let window = out.record("recovery_window");
     assert!(window.contains("\"begin_scn\":2000,\"end_scn\":2010"), "{window}");
@@ -27,7 +30,10 @@ fn a_target_in_the_past_needs_no_later_piece() {
     db.level1(2000, 1000);
     db.logs(1010, 2010);
     let out = db.plan(&["--until-scn", "1500"]);
-    assert_eq!(out.forwarded, db.lines_of(&["cf_2000", "full_1000_a", "full_1000_b", "arch_1010", "arch_2010"]));
+    assert_eq!(
+        out.forwarded,
+        db.lines_of(&["cf_2000", "full_1000_a", "full_1000_b", "arch_1010", "arch_2010"])
+    );
     let out = db.plan(&["--until-time", "2026-10-04 00:16:45"]);
     assert_eq!(out.status, 0, "{}", out.text);
     let out = db.plan(&["--until-sequence", "2:1"]);
@@ -48,7 +54,8 @@ fn what_is_lost_is_said_and_how_far_one_gets() {
     let expected = "the target cannot be reached: thread 1 sequence 2 is missing (SCN 1010 to 1500)";
     assert!(out.stderr.contains(&format!("rman-run: error: {expected}\n")), "{}", out.stderr);
     assert!(
-        out.stderr.contains("rman-run: hint: SCN 1010 (2026-10-04 00:16:50) can be reached: --until-scn 1010\n"),
+        out.stderr
+            .contains("rman-run: hint: SCN 1010 (2026-10-04 00:16:50) can be reached: --until-scn 1010\n"),
         "{}",
         out.stderr
     );
@@ -87,7 +94,13 @@ fn objects_are_joined_to_their_pieces_and_the_last_word_on_each_counts() {
     assert_eq!(
         out.forwarded,
         db.lines_of(&[
-            "cf_1000", "k/cf_1000", "full_1000_a", "k/full_1000_a", "full_1000_b", "k/full_1000_b", "arch_1010",
+            "cf_1000",
+            "k/cf_1000",
+            "full_1000_a",
+            "k/full_1000_a",
+            "full_1000_b",
+            "k/full_1000_b",
+            "arch_1010",
             "k/arch_1010"
         ])
     );
@@ -117,7 +130,11 @@ fn archived_logs_on_disk_cost_nothing_and_are_told_of() {
     // All files of the level 0 are of one SCN and none has newer blocks.
     let out = db.plan(&[]);
     assert_eq!(out.status, 1);
-    assert!(out.message.contains("restore to SCN 1000 (2026-10-04 00:16:40), not to SCN 1200"), "{}", out.message);
+    assert!(
+        out.message.contains("restore to SCN 1000 (2026-10-04 00:16:40), not to SCN 1200"),
+        "{}",
+        out.message
+    );
 }
 
 #[test]
@@ -130,7 +147,11 @@ fn records_of_two_databases_need_a_choice() {
     db.add(&other);
     let out = db.plan(&[]);
     assert_eq!(out.status, 64);
-    assert!(out.stderr.contains("the input is of several databases: DB42 (DBID 42), DB77 (DBID 77)"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("the input is of several databases: DB42 (DBID 42), DB77 (DBID 77)"),
+        "{}",
+        out.stderr
+    );
     let out = db.plan(&["--dbid", "42"]);
     assert_eq!(out.status, 0, "{}", out.text);
     assert!(!out.forwarded.contains("DB77"));

@@ -21,7 +21,7 @@ fn write(path: &std::path::Path, pieces: u64) {
         .collect();
     let facts = facts.join(",");
     let (mut written, mut scn, mut count, mut sequence, mut night) = (0u64, 1000u64, 0u64, 1u64, 0u64);
-    let (mut zero, mut last) = (0, 0);
+    let mut last = 0;
     let sets = FILES / PER_SET;
     while written < pieces {
         let level = u64::from(night % 7 != 0);
@@ -48,12 +48,9 @@ fn write(path: &std::path::Path, pieces: u64) {
                 })
                 .collect();
             let bytes = if level == 0 { 60_000_000_000 } else { 900_000_000 };
-            piece(format!("db_backup_{count}"), bytes, scn + set, contents.join(","));
+            piece(format!("db_backup_{scn}_{set}"), bytes, scn + set, contents.join(","));
         }
         last = scn;
-        if level == 0 {
-            zero = scn;
-        }
         let logs = 24;
         for _ in 0..logs {
             let next = scn + 1000;
@@ -69,7 +66,7 @@ fn write(path: &std::path::Path, pieces: u64) {
             scn = next;
         }
         piece(
-            format!("c-{count}"),
+            format!("c-{scn}"),
             20_000_000,
             scn,
             format!(
@@ -78,7 +75,6 @@ fn write(path: &std::path::Path, pieces: u64) {
         );
         night += 1;
     }
-    let _ = zero;
     out.flush().unwrap();
 }
 
@@ -101,7 +97,9 @@ fn run(path: &std::path::Path, args: &[&str], state: &std::path::Path) -> (Durat
         let mut peak = 0;
         while let Ok(text) = std::fs::read_to_string(&status) {
             let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-            let Some(kib) = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()) else { break };
+            let Some(kib) = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()) else {
+                break;
+            };
             peak = peak.max(kib);
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -125,7 +123,12 @@ fn a_million_pieces_in_seconds() {
         let size = path.metadata().unwrap().len();
         for args in [&[][..], &["--until-scn", "5000000"]] {
             let (took, kib, end) = run(&path, args, dir.path());
-            println!("{pieces} pieces, {} MB, {args:?}: {:.2} s, {} MiB; {end}", size >> 20, took.as_secs_f64(), kib >> 10);
+            println!(
+                "{pieces} pieces, {} MB, {args:?}: {:.2} s, {} MiB; {end}",
+                size >> 20,
+                took.as_secs_f64(),
+                kib >> 10
+            );
             if pieces == 1_000_000 {
                 assert!(took < Duration::from_secs(5), "{took:?}");
                 assert!(kib < 1 << 20, "{kib} KiB");

@@ -29,7 +29,10 @@ impl<'a> Brute<'a> {
         while let Some(i) = at {
             way.push((i.resetlogs, i.id, end));
             end = i.resetlogs;
-            at = i.prior.and_then(|p| world.incarnations.iter().filter(|k| k.resetlogs == p).max_by_key(|k| k.id)).copied();
+            at = i
+                .prior
+                .and_then(|p| world.incarnations.iter().filter(|k| k.resetlogs == p).max_by_key(|k| k.id))
+                .copied();
         }
         way.reverse();
         Self { world, way }
@@ -63,7 +66,9 @@ impl<'a> Brute<'a> {
             let Some(segment) = self.index_of(item.resetlogs) else { continue };
             let end = self.way[segment].2;
             if segment < at && item.checkpoint > end && last.is_none_or(|l| l.0 <= segment) {
-                files.extend(structure.files.iter().filter(|f| f.creation < end).map(|f| (f.file, f.creation)));
+                files.extend(
+                    structure.files.iter().filter(|f| f.creation < end).map(|f| (f.file, f.creation)),
+                );
             }
         }
         for (item, _) in &self.world.datafiles {
@@ -98,26 +103,59 @@ impl<'a> Brute<'a> {
             }
             list.push(Usable { index, item, structure, ceiling, segment });
         }
-        let rank = |s: usize| if s == at { 0 } else if s > at { 1 } else { 2 };
+        let rank = |s: usize| {
+            if s == at {
+                0
+            } else if s > at {
+                1
+            } else {
+                2
+            }
+        };
         list.sort_by_key(|u| {
-            (rank(u.segment), std::cmp::Reverse(u.segment), std::cmp::Reverse(u.item.checkpoint), std::cmp::Reverse(u.index))
+            (
+                rank(u.segment),
+                std::cmp::Reverse(u.segment),
+                std::cmp::Reverse(u.item.checkpoint),
+                std::cmp::Reverse(u.index),
+            )
         });
         list
     }
 
     /// Whether the sets in `subset` and the logs on disk bring all files to `scn`.
-    pub fn works(&self, subset: &dyn Fn(u32) -> bool, scn: Scn, with: &Usable<'_>, required: &BTreeSet<(u32, Scn)>) -> bool {
+    pub fn works(
+        &self,
+        subset: &dyn Fn(u32) -> bool,
+        scn: Scn,
+        with: &Usable<'_>,
+        required: &BTreeSet<(u32, Scn)>,
+    ) -> bool {
         let empty = self.without_backup(scn, with, required);
         required.iter().all(|id| self.comes(subset, scn, with, *id, empty.contains(id)))
     }
 
     /// The files that have no usable backup: these alone are made empty and filled by redo.
-    fn without_backup(&self, scn: Scn, with: &Usable<'_>, required: &BTreeSet<(u32, Scn)>) -> BTreeSet<(u32, Scn)> {
+    fn without_backup(
+        &self,
+        scn: Scn,
+        with: &Usable<'_>,
+        required: &BTreeSet<(u32, Scn)>,
+    ) -> BTreeSet<(u32, Scn)> {
         required.iter().copied().filter(|id| !self.comes(&|_| true, scn, with, *id, false)).collect()
     }
 
-    fn comes(&self, subset: &dyn Fn(u32) -> bool, scn: Scn, with: &Usable<'_>, id: (u32, Scn), empty: bool) -> bool {
-        let has = |set: u32| self.world.sets[set as usize].available && (self.world.sets[set as usize].on_disk || subset(set));
+    fn comes(
+        &self,
+        subset: &dyn Fn(u32) -> bool,
+        scn: Scn,
+        with: &Usable<'_>,
+        id: (u32, Scn),
+        empty: bool,
+    ) -> bool {
+        let has = |set: u32| {
+            self.world.sets[set as usize].available && (self.world.sets[set as usize].on_disk || subset(set))
+        };
         let at = self.segment(scn);
         let start = self.start(&has, scn);
         {
@@ -190,12 +228,16 @@ impl<'a> Brute<'a> {
         let required = self.required(scn);
         let usable = self.controlfiles(scn, &required);
         let heavy = |set: u32| {
-            self.world.datafiles.iter().any(|(d, _)| d.set == set) || self.world.logs.iter().any(|l| l.set == set)
+            self.world.datafiles.iter().any(|(d, _)| d.set == set)
+                || self.world.logs.iter().any(|l| l.set == set)
         };
         let first = usable.iter().find(|c| self.works(&|_| true, scn, c, &required))?;
         let mut choices = vec![*first];
         let lighter = usable.iter().find(|c| {
-            c.structure == first.structure && c.segment == first.segment && !heavy(c.item.set) && self.works(&|_| true, scn, c, &required)
+            c.structure == first.structure
+                && c.segment == first.segment
+                && !heavy(c.item.set)
+                && self.works(&|_| true, scn, c, &required)
         });
         if heavy(first.item.set) {
             choices.extend(lighter);
@@ -205,10 +247,12 @@ impl<'a> Brute<'a> {
             .collect();
         let mut best: Option<(u64, u32)> = None;
         for choice in choices {
-            let others: Vec<u32> = costly.iter().copied().filter(|s| *s != choice.item.set && heavy(*s)).collect();
+            let others: Vec<u32> =
+                costly.iter().copied().filter(|s| *s != choice.item.set && heavy(*s)).collect();
             for subset in 0u32..1 << others.len() {
                 let chosen = |set: u32| {
-                    set == choice.item.set || others.iter().position(|s| *s == set).is_some_and(|i| subset >> i & 1 == 1)
+                    set == choice.item.set
+                        || others.iter().position(|s| *s == set).is_some_and(|i| subset >> i & 1 == 1)
                 };
                 let of = |s: u32| &self.world.sets[s as usize];
                 let mut cost = (of(choice.item.set).bytes, of(choice.item.set).pieces);

@@ -24,11 +24,6 @@ pub fn cost(bytes: u64, pieces: u32, age: u32) -> Cost {
     (Cost::from(bytes) << BYTES) + (Cost::from(pieces) << PIECES) + Cost::from(age)
 }
 
-/// The bytes in a cost.
-pub fn bytes(cost: Cost) -> u64 {
-    (cost >> BYTES) as u64
-}
-
 /// What has to be minimal: age only decides between equals as they are met.
 fn coarse(cost: Cost) -> Cost {
     cost >> PIECES
@@ -185,7 +180,10 @@ fn shortest(
                     }
                 }
                 // Later ones win ties: less redo.
-                if element.state >= floor && distance[group] != FAR && end.is_none_or(|(d, _)| distance[group] <= d) {
+                if element.state >= floor
+                    && distance[group] != FAR
+                    && end.is_none_or(|(d, _)| distance[group] <= d)
+                {
                     end = Some((distance[group], group as u32));
                 }
             }
@@ -207,7 +205,8 @@ fn shortest(
 
 fn chain_of(scratch: &Scratch, end: u32) -> Vec<u32> {
     let mut chain = vec![end];
-    while let Some(&j) = chain.last().and_then(|i| scratch.before.get(*i as usize)).filter(|j| **j != NOTHING) {
+    while let Some(&j) = chain.last().and_then(|i| scratch.before.get(*i as usize)).filter(|j| **j != NOTHING)
+    {
         chain.push(j);
     }
     chain.reverse();
@@ -237,7 +236,18 @@ impl<'a> Part<'a> {
         }
         let marks = vec![Mark::Free; local_costs.len()];
         let chains = vec![Vec::new(); members.len()];
-        Self { demands, members, local, useful, costs: local_costs, floor, marks, best: FAR, lower: 0, chains }
+        Self {
+            demands,
+            members,
+            local,
+            useful,
+            costs: local_costs,
+            floor,
+            marks,
+            best: FAR,
+            lower: 0,
+            chains,
+        }
     }
 
     /// `None` when a demand has no chain.
@@ -289,7 +299,8 @@ impl<'a> Part<'a> {
 
     /// A lower bound of what can be had under the marks, and perhaps a better choice on the way.
     fn bound(&mut self, budget: &mut Budget, first: bool) -> Option<Node> {
-        let fixed: Cost = self.costs.iter().zip(&self.marks).filter(|(_, m)| **m == Mark::In).map(|(c, _)| *c).sum();
+        let fixed: Cost =
+            self.costs.iter().zip(&self.marks).filter(|(_, m)| **m == Mark::In).map(|(c, _)| *c).sum();
         // Per free set: who could use it.
         let mut holders: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.costs.len()];
         for (m, local) in self.local.iter().enumerate() {

@@ -136,8 +136,12 @@ fn lanes(catalogue: &Catalogue, path: &Path) -> Vec<Lane> {
     let mut facts: Vec<BTreeMap<(u32, Scn), Seen>> = path.segments.iter().map(|_| BTreeMap::new()).collect();
     let mut last_seen: Vec<Scn> = vec![0; path.segments.len()];
     for item in &catalogue.controlfiles {
-        let Some(segment) = path.segments.iter().position(|s| s.resetlogs == item.resetlogs) else { continue };
-        let Some(structure) = item.structure.and_then(|s| catalogue.structures.get(s as usize)) else { continue };
+        let Some(segment) = path.segments.iter().position(|s| s.resetlogs == item.resetlogs) else {
+            continue;
+        };
+        let Some(structure) = item.structure.and_then(|s| catalogue.structures.get(s as usize)) else {
+            continue;
+        };
         last_seen[segment] = last_seen[segment].max(item.checkpoint);
         for thread in &structure.threads {
             let seen = facts[segment]

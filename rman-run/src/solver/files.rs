@@ -141,7 +141,8 @@ impl<'a> Context<'a> {
             required.extend(facts.filter(|f| f.creation < below).map(|f| (f.file, f.creation)));
         };
         let before = self.controlfiles.iter().rev().find_map(|&(s, checkpoint, item)| {
-            let past = s < segment && checkpoint <= self.path.segments[s].end || s == segment && checkpoint <= scn;
+            let past =
+                s < segment && checkpoint <= self.path.segments[s].end || s == segment && checkpoint <= scn;
             let structure = self.catalogue.controlfiles[item as usize].structure?;
             past.then_some((s, checkpoint, structure))
         });
@@ -199,11 +200,14 @@ impl<'a> Context<'a> {
             if s < segment && checkpoint > self.path.segments[s].end {
                 continue;
             }
-            let Some(ceiling) = self.ceiling(fact.structure, checkpoint, required, &mut lacking) else { continue };
+            let Some(ceiling) = self.ceiling(fact.structure, checkpoint, required, &mut lacking) else {
+                continue;
+            };
             let is_light = light.get(fact.set as usize).copied().unwrap_or(false);
             let (newest, lightest) = ((s, fact.structure, false), (s, fact.structure, true));
             // A light one that is the newest serves for both.
-            let fresh = if is_light { seen.insert(lightest) | seen.insert(newest) } else { seen.insert(newest) };
+            let fresh =
+                if is_light { seen.insert(lightest) | seen.insert(newest) } else { seen.insert(newest) };
             if !fresh {
                 continue;
             }
@@ -212,7 +216,11 @@ impl<'a> Context<'a> {
                 std::cmp::Ordering::Greater => 1,
                 std::cmp::Ordering::Less => 2,
             };
-            found.push((rank, std::cmp::Reverse((s, checkpoint)), Candidate { item: item as usize, ceiling }));
+            found.push((
+                rank,
+                std::cmp::Reverse((s, checkpoint)),
+                Candidate { item: item as usize, ceiling },
+            ));
         }
         found.sort_by_key(|(rank, newest, _)| (*rank, *newest));
         found.into_iter().map(|(_, _, c)| c).collect()
@@ -249,7 +257,9 @@ impl<'a> Context<'a> {
         let mut demands = Demands::default();
         let mut lack: Option<Lack> = None;
         let ceiling = candidate.map_or(Scn::MAX, |c| c.ceiling);
-        let seen = candidate.and_then(|c| self.catalogue.controlfiles.get(c.item)).map(|c| (c.checkpoint, c.resetlogs));
+        let seen = candidate
+            .and_then(|c| self.catalogue.controlfiles.get(c.item))
+            .map(|c| (c.checkpoint, c.resetlogs));
         let target_segment = self.segment_of(aim.end);
         for &id in required {
             let fact = self.facts(candidate, id);
@@ -262,10 +272,15 @@ impl<'a> Context<'a> {
                 let later = self.path.find(resetlogs).is_some_and(|s| {
                     self.path.segments.iter().position(|p| p.resetlogs == s.resetlogs) > Some(target_segment)
                 });
-                if later { Scn::MAX } else { checkpoint }
+                if later {
+                    Scn::MAX
+                } else {
+                    checkpoint
+                }
             });
             let unlisted = ceiling < Scn::MAX && fact.is_none();
-            let elements = if unlisted { Vec::new() } else { self.elements(aim, ceiling, id, quiet, vouched) };
+            let elements =
+                if unlisted { Vec::new() } else { self.elements(aim, ceiling, id, quiet, vouched) };
             let ok = reached(&elements);
             let best = elements.iter().zip(&ok).filter(|(_, ok)| **ok).map(|(e, _)| e.state).max();
             if best.is_some_and(|b| b >= start) {
@@ -276,14 +291,8 @@ impl<'a> Context<'a> {
             // RESTORE makes a file that has no backup, RECOVER fills it: all but the first of SYSTEM.
             let (file, creation) = id;
             if file != 1 && creation >= start.max(1) && creation < aim.end {
-                let made = Element {
-                    set: NOTHING,
-                    base: true,
-                    lo: 0,
-                    at: creation,
-                    state: creation,
-                    item: NOTHING,
-                };
+                let made =
+                    Element { set: NOTHING, base: true, lo: 0, at: creation, state: creation, item: NOTHING };
                 demands.files.push(id);
                 demands.demands.push(Demand { elements: vec![made] });
                 continue;
@@ -339,12 +348,17 @@ impl<'a> Context<'a> {
     /// The creations of all datafiles that anything tells of.
     pub fn creations(&self) -> impl Iterator<Item = Scn> + '_ {
         let facts = self.catalogue.structures.iter().flat_map(|s| &s.files).map(|f| f.creation);
-        let known: BTreeSet<Scn> = facts.chain(self.backed_up.keys().map(|(_, creation)| *creation)).collect();
+        let known: BTreeSet<Scn> =
+            facts.chain(self.backed_up.keys().map(|(_, creation)| *creation)).collect();
         known.into_iter()
     }
 
     /// SCNs at which every chain of the file ends, for targets without any redo.
     pub fn checkpoints(&self, file: u32) -> impl Iterator<Item = Scn> + '_ {
-        self.by_file.get(&file).into_iter().flatten().map(|i| self.catalogue.datafiles[*i as usize].checkpoint)
+        self.by_file
+            .get(&file)
+            .into_iter()
+            .flatten()
+            .map(|i| self.catalogue.datafiles[*i as usize].checkpoint)
     }
 }

@@ -33,7 +33,6 @@ pub struct Copy {
     /// The record of the copy: the object, or the file on this machine when it has another record.
     pub copy: Option<LineRef>,
     pub bytes: u64,
-    pub sha: Option<u128>,
     usable: bool,
 }
 
@@ -58,7 +57,6 @@ pub struct Intake {
 
 #[derive(Default)]
 struct Heap {
-    /// (line, path, sha, bytes, set, piece, excluded)
     pieces: Vec<Kept>,
     loose: Vec<Kept>,
     objects: Vec<Object>,
@@ -68,7 +66,6 @@ struct Heap {
     names: BTreeMap<u64, String>,
     filled: Vec<bool>,
     catalogue: Catalogue,
-    blank: u64,
 }
 
 /// A `file` record as it is kept.
@@ -82,13 +79,19 @@ struct Kept {
     piece: u32,
     excluded: bool,
     archived_log: bool,
+    should_tell: bool,
 }
 
 /// Reads records.
 ///
 /// # Errors
 /// The input cannot be read; it is of several databases and none is chosen.
-pub fn read(input: std::fs::File, place: Place, without: &Without, dbid: Option<u64>) -> anyhow::Result<Intake> {
+pub fn read(
+    input: std::fs::File,
+    place: Place,
+    without: &Without,
+    dbid: Option<u64>,
+) -> anyhow::Result<Intake> {
     let mut heap = Heap::default();
     let (mut bad_lines, mut first_bad) = (0, None);
     let mut worst = Exit::Success;
@@ -124,10 +127,24 @@ pub fn read(input: std::fs::File, place: Place, without: &Without, dbid: Option<
     let mut died: Vec<String> = open.into_iter().map(|(tool, run)| format!("{tool} (run {run})")).collect();
     died.sort();
     let dbid = heap.choose_database(dbid)?;
-    let blank_pieces = heap.blank;
-    let strange_logs = heap.disk_logs(place);
+    let known: HashSet<u128> = heap.pieces.iter().filter_map(|p| p.sha).collect();
+    let blank = |k: &&Kept| k.should_tell && k.sha.is_none_or(|s| !known.contains(&s));
+    let blank_pieces = heap.loose.iter().filter(blank).count() as u64;
+    drop(known);
+    let strange_logs = heap.disk_logs();
     let (catalogue, copies) = heap.join(place, dbid, &spool)?;
-    Ok(Intake { catalogue, copies, spool, dbid, bad_lines, first_bad, worst, died, strange_logs, blank_pieces })
+    Ok(Intake {
+        catalogue,
+        copies,
+        spool,
+        dbid,
+        bad_lines,
+        first_bad,
+        worst,
+        died,
+        strange_logs,
+        blank_pieces,
+    })
 }
 
 fn feeds_us(tool: &str) -> bool {
@@ -159,6 +176,7 @@ impl Heap {
             piece: piece.piece,
             excluded: piece.excluded,
             archived_log: piece.archived_log,
+            should_tell: piece.should_tell,
         };
         if piece.contents.is_empty() && piece.stamp == 0 {
             self.loose.push(kept);
@@ -240,7 +258,7 @@ impl Heap {
     }
 
     /// Archived logs on disk become sets that cost nothing; says how many are of no known incarnation.
-    fn disk_logs(&mut self, _place: Place) -> u64 {
+    fn disk_logs(&mut self) -> u64 {
         if self.logs.is_empty() {
             return 0;
         }
@@ -283,6 +301,7 @@ impl Heap {
                 piece: 1,
                 excluded: log.excluded || log.failed || !log.here,
                 archived_log: true,
+                should_tell: false,
             });
         }
         strange
@@ -332,7 +351,6 @@ impl Heap {
                 file: kept.line,
                 copy: None,
                 bytes: kept.bytes,
-                sha: kept.sha,
                 usable: false,
             };
             match place {

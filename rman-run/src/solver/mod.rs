@@ -1,6 +1,6 @@
 //! The restore planner: which backup pieces bring the database to a target, or why none do.
 //!
-//! [`catalogue`] is what is known of the backups, [`plan::plan`] is pure. The rules are Oracle's:
+//! [`catalogue`] is what is known of the backups, [`plan::Solver`] is pure. The rules are Oracle's:
 //!
 //! - A datafile needs a chain: a full backup or a level 0 at or below the target whose fuzzy SCN is below it, then level
 //!   1 backups, each with `INCREMENTAL_CHANGE# <= state < CHECKPOINT_CHANGE#`. A plain full backup is followed by redo
@@ -29,7 +29,6 @@ pub mod records;
 pub mod run;
 mod spool;
 mod times;
-
 
 #[cfg(test)]
 mod brute;

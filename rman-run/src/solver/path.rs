@@ -26,7 +26,9 @@ impl Path {
     /// may have the higher SCN.
     pub fn of(catalogue: &Catalogue) -> Self {
         let known = incarnations(catalogue);
-        let Some(current) = known.values().max_by_key(|i| (i.id, i.resetlogs)) else { return Self::default() };
+        let Some(current) = known.values().max_by_key(|i| (i.id, i.resetlogs)) else {
+            return Self::default();
+        };
         let mut segments = Vec::new();
         let mut next = Some(*current);
         let mut end = Scn::MAX;
@@ -42,22 +44,8 @@ impl Path {
         Self { segments }
     }
 
-    /// The path to a target at `scn`: what branched off below it only.
-    pub fn to(&self, scn: Scn) -> Self {
-        let keep = self.segments.iter().position(|s| scn <= s.end).map_or(self.segments.len(), |i| i + 1);
-        let mut segments = self.segments[..keep].to_vec();
-        if let Some(last) = segments.last_mut() {
-            last.end = Scn::MAX;
-        }
-        Self { segments }
-    }
-
     pub fn find(&self, resetlogs: Scn) -> Option<&Segment> {
         self.segments.iter().find(|s| s.resetlogs == resetlogs)
-    }
-
-    pub fn last(&self) -> Option<&Segment> {
-        self.segments.last()
     }
 }
 
@@ -88,7 +76,11 @@ fn incarnations(catalogue: &Catalogue) -> BTreeMap<Scn, Incarnation> {
     for (resetlogs, id) in from_contents {
         let newer = known.iter().all(|(r, i)| if id != 0 { i.id < id } else { *r < resetlogs });
         if !known.contains_key(&resetlogs) && (!told || newer) {
-            let parent = if told { known.values().max_by_key(|i| (i.id, i.resetlogs)).map(|i| i.resetlogs) } else { below };
+            let parent = if told {
+                known.values().max_by_key(|i| (i.id, i.resetlogs)).map(|i| i.resetlogs)
+            } else {
+                below
+            };
             known.insert(resetlogs, Incarnation { resetlogs, id, prior: parent.filter(|p| *p < resetlogs) });
         }
         below = Some(resetlogs);
@@ -103,7 +95,8 @@ mod tests {
 
     fn catalogue(list: &[(Scn, u64, Option<Scn>)]) -> Catalogue {
         let mut catalogue = Catalogue::default();
-        let incarnations = list.iter().map(|&(resetlogs, id, prior)| Incarnation { resetlogs, id, prior }).collect();
+        let incarnations =
+            list.iter().map(|&(resetlogs, id, prior)| Incarnation { resetlogs, id, prior }).collect();
         catalogue.intern(Structure { incarnations, ..Structure::default() });
         catalogue
     }
@@ -116,13 +109,6 @@ mod tests {
     fn an_orphan_with_a_higher_scn_is_left_out() {
         let path = Path::of(&catalogue(&[(1, 10, None), (500, 20, Some(1)), (300, 30, Some(1))]));
         assert_eq!(scns(&path), [(1, 300), (300, Scn::MAX)]);
-    }
-
-    #[test]
-    fn a_target_below_the_last_resetlogs_is_in_the_parent() {
-        let path = Path::of(&catalogue(&[(1, 10, None), (300, 30, Some(1))]));
-        assert_eq!(scns(&path.to(300)), [(1, Scn::MAX)]);
-        assert_eq!(scns(&path.to(301)), [(1, 300), (300, Scn::MAX)]);
     }
 
     #[test]

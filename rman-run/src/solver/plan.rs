@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalogue::{Catalogue, Scn, Target};
-use super::choose::{bytes, choose, cost, reached, Budget, Choice, Cost, Demand, Element, NOTHING};
+use super::choose::{choose, cost, reached, Budget, Choice, Cost, Demand, Element, NOTHING};
 use super::files::{Aim, Candidate, Context, Demands, FileId};
 use super::reason::{self, Reason};
 use super::times;
@@ -81,10 +81,8 @@ pub struct Impossible {
     pub latest: Option<Point>,
 }
 
-/// Finds the smallest set of pieces that brings the database to the target.
-///
-/// # Errors
-/// The smallest reason why there is none, and the latest point that can be reached.
+/// [`Solver::plan`] in one call.
+#[cfg(test)]
 pub fn plan(catalogue: &Catalogue, target: Target) -> Result<Plan, Box<Impossible>> {
     Solver::new(catalogue).plan(target)
 }
@@ -95,13 +93,14 @@ pub struct Solver<'a> {
     /// Sets without datafiles and logs.
     light: Vec<bool>,
     costs: Vec<Cost>,
+    /// The backups are brought as far as they go before redo is applied, as RMAN does it, whatever the bytes.
+    pub least_redo: bool,
 }
 
 /// A target that can be reached, and with what.
 struct Feasible {
     aim: Aim,
     start: Scn,
-    required: BTreeSet<FileId>,
     /// The first that works, and a lighter one of the same structure.
     choices: Vec<(Candidate, Demands)>,
 }
@@ -126,10 +125,13 @@ impl<'a> Solver<'a> {
                 *l = false;
             }
         }
-        Self { context: Context::new(catalogue, false), light, costs: costs(catalogue) }
+        Self { context: Context::new(catalogue, false), light, costs: costs(catalogue), least_redo: false }
     }
 
-    /// See [`plan`].
+    /// Finds the smallest set of pieces that brings the database to the target.
+    ///
+    /// # Errors
+    /// The smallest reason why there is none, and the latest point that can be reached.
     pub fn plan(&mut self, target: Target) -> Result<Plan, Box<Impossible>> {
         let catalogue = self.context.catalogue;
         if self.context.path.segments.is_empty() {
@@ -139,7 +141,9 @@ impl<'a> Solver<'a> {
             Target::Latest => return self.latest_plan(),
             Target::Scn(scn) => Ok(Aim::scn(scn)),
             Target::Time(time) => times::aim(catalogue, &self.context.path, time),
-            Target::Sequence { thread, sequence } => reason::sequence(catalogue, &self.context.path, thread, sequence),
+            Target::Sequence { thread, sequence } => {
+                reason::sequence(catalogue, &self.context.path, thread, sequence)
+            }
         };
         let aim = match aim {
             Ok(aim) => aim,
@@ -148,8 +152,8 @@ impl<'a> Solver<'a> {
                 return Err(Box::new(Impossible { reason, latest }));
             }
         };
-        match self.feasible(aim) {
-            Some(feasible) => Ok(self.build(feasible)),
+        match self.feasible(aim).and_then(|f| self.build(f)) {
+            Some(plan) => Ok(plan),
             None => {
                 let reason = reason::reason(&self.context, &self.light, aim);
                 let latest = self.latest(aim.end).or_else(|| self.latest(Scn::MAX));
@@ -163,9 +167,8 @@ impl<'a> Solver<'a> {
         let every = Context::new(catalogue, true);
         let known = known_end(&every);
         let found = self.latest(Scn::MAX).and_then(|point| self.feasible(Aim::scn(point.scn)));
-        match found {
-            Some(feasible) => {
-                let mut plan = self.build(feasible);
+        match found.and_then(|f| self.build(f)) {
+            Some(mut plan) => {
                 if known > plan.reached.scn {
                     let reason = reason::reason(&self.context, &self.light, Aim::scn(known));
                     plan.lost = Some(Lost { known: self.point(known), reason });
@@ -198,7 +201,9 @@ impl<'a> Solver<'a> {
             .map(|&(_, to)| to.min(limit))
             .collect();
         // At a branch the control files that can be used change.
-        points.extend(context.path.segments.iter().map(|s| s.end).filter(|end| *end <= limit && *end < Scn::MAX));
+        points.extend(
+            context.path.segments.iter().map(|s| s.end).filter(|end| *end <= limit && *end < Scn::MAX),
+        );
         // Below the creation of a file that no control file knows any more it is not missed.
         points.extend(context.creations().filter(|c| *c <= limit));
         points.extend(context.checkpoints(1).filter(|c| *c <= limit && context.coverage.start(*c) == *c));
@@ -247,11 +252,12 @@ impl<'a> Solver<'a> {
                 }
             }
         }
-        (!choices.is_empty()).then_some(Feasible { aim, start, required, choices })
+        (!choices.is_empty()).then_some(Feasible { aim, start, choices })
     }
 
-    fn build(&mut self, feasible: Feasible) -> Plan {
-        let Feasible { aim, start, required: _, choices } = feasible;
+    /// The cheapest; there is one, for `demands` has looked at each chain.
+    fn build(&mut self, feasible: Feasible) -> Option<Plan> {
+        let Feasible { aim, start, choices } = feasible;
         let mut budget = Budget(WORK);
         let mut best: Option<Chosen> = None;
         let mut proved = true;
@@ -262,11 +268,7 @@ impl<'a> Solver<'a> {
                 best = Some(chosen);
             }
         }
-        match best {
-            Some(chosen) => self.assemble(aim, chosen, proved),
-            // What is feasible has a choice: `demands` has looked at each chain.
-            None => unreachable!("a target that can be reached has a plan"),
-        }
+        best.map(|chosen| self.assemble(aim, chosen, proved))
     }
 
     fn choose_for(
@@ -351,7 +353,11 @@ impl<'a> Solver<'a> {
         let (logs, redo) = self.redo(start, aim.end, budget);
         let total = choice.cost + redo.cost;
         // For the bounds the redo counts from the floor: the state of this choice may be above it.
-        let bound = if start == floors[index] { redo.lower } else { self.redo(floors[index].min(aim.end), aim.end, budget).1.lower };
+        let bound = if start == floors[index] {
+            redo.lower
+        } else {
+            self.redo(floors[index].min(aim.end), aim.end, budget).1.lower
+        };
         let proved = choice.cost >> 40 == choice.lower >> 40 && redo.cost >> 40 == redo.lower >> 40;
         search.values[index] = Some((choice.lower, bound, proved));
         if search.best.as_ref().is_none_or(|b| total < b.3) {
@@ -385,9 +391,14 @@ impl<'a> Solver<'a> {
         let choice = choose(&demands, &self.costs, 0, budget).unwrap_or_default();
         let mut logs: Vec<(Scn, RedoLog)> = Vec::with_capacity(needed.len());
         for ((demand, chain), &(lane, index)) in demands.iter().zip(&choice.chains).zip(&needed) {
-            let Some(element) = chain.first().and_then(|e| demand.elements.get(*e as usize)) else { continue };
+            let Some(element) = chain.first().and_then(|e| demand.elements.get(*e as usize)) else {
+                continue;
+            };
             let (lane, log) = (&coverage.lanes[lane], &coverage.lanes[lane].logs[index]);
-            logs.push((log.first, RedoLog { thread: lane.thread, sequence: log.sequence, item: element.item }));
+            logs.push((
+                log.first,
+                RedoLog { thread: lane.thread, sequence: log.sequence, item: element.item },
+            ));
         }
         logs.sort_by_key(|(first, l)| (*first, l.thread, l.sequence));
         (logs.into_iter().map(|(_, l)| l).collect(), choice)
@@ -409,13 +420,21 @@ impl<'a> Solver<'a> {
         let mut highest = aim.end;
         for demand in &demands.demands {
             let ok = reached(&demand.elements);
-            let of_file = demand.elements.iter().zip(&ok).filter(|(e, ok)| **ok && e.state >= start).map(|(e, _)| e.state);
+            let of_file = demand
+                .elements
+                .iter()
+                .zip(&ok)
+                .filter(|(e, ok)| **ok && e.state >= start)
+                .map(|(e, _)| e.state);
             let mut top = start;
             for state in of_file {
                 states.push(state);
                 top = top.max(state);
             }
             highest = highest.min(top);
+        }
+        if self.least_redo {
+            return vec![highest];
         }
         states.retain(|s| *s <= highest);
         states.sort_unstable();
@@ -520,9 +539,4 @@ fn known_end(every: &Context<'_>) -> Scn {
     let files = every.catalogue.datafiles.iter();
     let on_path = files.filter(|d| every.path.find(d.resetlogs).is_some_and(|s| d.checkpoint <= s.end));
     redo.max(on_path.map(|d| d.checkpoint).max().unwrap_or(0))
-}
-
-/// The bytes in a cost, for tests and messages.
-pub fn cost_bytes(cost: Cost) -> u64 {
-    bytes(cost)
 }

@@ -51,7 +51,8 @@ fn carry_out(world: &World, plan: &Plan, scn: Scn) -> BTreeMap<(u32, Scn), Block
     }
     for change in world.changes.iter().filter(|c| c.scn < scn) {
         // The truth's changes are those of the way to the present; a log of another future has none of them.
-        let read = logs.iter().any(|l| l.thread == change.thread && l.first <= change.scn && change.scn < l.next);
+        let read =
+            logs.iter().any(|l| l.thread == change.thread && l.first <= change.scn && change.scn < l.next);
         if !read {
             continue;
         }
@@ -73,7 +74,10 @@ fn equals_the_truth(world: &World, plan: &Plan, scn: Scn, seed: u64) {
     for (id, blocks) in world.truth(scn) {
         match made.get(&id) {
             Some(found) => assert_eq!(*found, blocks, "seed {seed} SCN {scn} file {id:?}: {plan:#?}"),
-            None => assert!(id.1 >= plan.start && blocks == [0; BLOCKS], "seed {seed} SCN {scn}: file {id:?} is lost"),
+            None => assert!(
+                id.1 >= plan.start && blocks == [0; BLOCKS],
+                "seed {seed} SCN {scn}: file {id:?} is lost"
+            ),
         }
     }
 }
@@ -93,7 +97,11 @@ fn a_plan_is_found_exactly_when_there_is_one_it_is_minimal_and_restores_the_trut
                 count(0);
                 assert!(possible, "seed {seed} SCN {scn}: planned and impossible: {plan:#?}");
                 assert!(plan.proved);
-                assert_eq!(Some((plan.bytes, plan.pieces)), brute.least(scn), "seed {seed} SCN {scn}: {plan:#?}");
+                assert_eq!(
+                    Some((plan.bytes, plan.pieces)),
+                    brute.least(scn),
+                    "seed {seed} SCN {scn}: {plan:#?}"
+                );
                 equals_the_truth(&world, &plan, scn, seed);
                 let whole = plan.chains.iter().all(|c| c.items.len() < 2);
                 if !whole {
@@ -114,7 +122,13 @@ fn a_plan_is_found_exactly_when_there_is_one_it_is_minimal_and_restores_the_trut
     });
     let counts: Vec<u64> = counts.into_iter().map(|c| c.into_inner()).collect();
     // The worlds have to be interesting, or nothing was shown.
-    assert!(counts[0] > WORLDS / 5 && counts[1] > WORLDS / 50 && counts[2] > WORLDS / 20 && counts[3] > WORLDS / 5, "{counts:?}");
+    assert!(
+        counts[0] > WORLDS / 5
+            && counts[1] > WORLDS / 50
+            && counts[2] > WORLDS / 20
+            && counts[3] > WORLDS / 5,
+        "{counts:?}"
+    );
 }
 
 #[test]
@@ -155,37 +169,11 @@ fn a_time_is_reached_whatever_scn_it_turns_out_to_be() {
         let scn = 2 + world.rng.below(world.scn);
         // The clock ticks ten times per SCN, so this second is the SCN.
         if let Ok(plan) = plan(&world.catalogue(), Target::Time(scn as i64 * 10)) {
-            assert!(plan.aim.base <= scn && scn <= plan.aim.end.max(plan.aim.base), "seed {seed}: {scn} {plan:#?}");
+            assert!(
+                plan.aim.base <= scn && scn <= plan.aim.end.max(plan.aim.base),
+                "seed {seed}: {scn} {plan:#?}"
+            );
             equals_the_truth(&world, &plan, scn, seed);
         }
     });
-}
-
-#[test]
-#[ignore]
-fn show() {
-    let seed: u64 = std::env::var("SEED").unwrap().parse().unwrap();
-    let mut world = World::new(seed);
-    let latest_scn = world.scn;
-    let scn = if seed >= 1_000_000 { std::env::var("SCN").unwrap().parse().unwrap() } else { 2 + world.rng.below(world.scn + 1) };
-    eprintln!("seed {seed} scn {scn} of {latest_scn} incs {:?}", world.incarnations);
-    eprintln!("enabled {:?} lives {:?}", world.enabled, world.lives);
-    for (i, s) in world.sets.iter().enumerate() {
-        eprintln!("set {i}: avail {} disk {} bytes {} pieces {}", s.available, s.on_disk, s.bytes, s.pieces);
-        for (d, _) in world.datafiles.iter().filter(|d| d.0.set as usize == i) {
-            eprintln!("   file {} lvl {:?} inc {} ck {} fz {} r {} cr {}", d.file, d.level, d.incremental, d.checkpoint, d.fuzzy, d.resetlogs, d.creation);
-        }
-        for d in world.logs.iter().filter(|d| d.set as usize == i) {
-            eprintln!("   log t{} s{} {}..{} r {} id {:?}", d.thread, d.sequence, d.first, d.next, d.resetlogs, d.resetlogs_id);
-        }
-        for (c, s) in world.controlfiles.iter().filter(|d| d.0.set as usize == i) {
-            eprintln!("   cf {} r {} files {:?} threads {:?}", c.checkpoint, c.resetlogs, s.files.iter().map(|f| (f.file, f.creation, f.read_only_since)).collect::<Vec<_>>(), s.threads.iter().map(|t| (t.thread, t.enabled, t.disabled)).collect::<Vec<_>>());
-        }
-    }
-    let brute = Brute::new(&world);
-    let p = plan(&world.catalogue(), Target::Scn(scn));
-    eprintln!("reachable {} least {:?} required {:?}", brute.reachable(scn), brute.least(scn), brute.required(scn));
-    eprintln!("{p:?}");
-    let l = plan(&world.catalogue(), Target::Latest);
-    eprintln!("latest {l:?}; brute {:?}", (1..=world.scn + 20).filter(|s| brute.reachable(*s)).collect::<Vec<_>>());
 }

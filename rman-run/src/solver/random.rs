@@ -143,7 +143,8 @@ impl World {
 
     fn change(&mut self) {
         let open: Vec<u32> = self.threads.iter().filter(|t| t.disabled.is_none()).map(|t| t.thread).collect();
-        let files: Vec<usize> = self.alive().into_iter().filter(|i| self.lives[*i].read_only.is_none()).collect();
+        let files: Vec<usize> =
+            self.alive().into_iter().filter(|i| self.lives[*i].read_only.is_none()).collect();
         if let Some(&i) = files.get(self.rng.below(files.len().max(1) as u64) as usize) {
             let thread = open[self.rng.below(open.len() as u64) as usize];
             let file = (self.lives[i].file, self.lives[i].creation);
@@ -229,7 +230,9 @@ impl World {
     fn thread(&mut self) {
         let scn = self.scn;
         match self.threads.iter().position(|t| t.thread == 2) {
-            None => self.threads.push(Open { thread: 2, enabled: scn, disabled: None, sequence: 1, first: scn }),
+            None => {
+                self.threads.push(Open { thread: 2, enabled: scn, disabled: None, sequence: 1, first: scn })
+            }
             Some(i) if self.threads[i].disabled.is_none() && self.rng.one_in(2) => {
                 self.close(i, false);
                 self.threads[i].disabled = Some(scn);
@@ -300,7 +303,10 @@ impl World {
     /// Ends what is open: the ranges of the threads up to for ever.
     pub fn thread_open(&self, thread: u32, scn: Scn) -> bool {
         let past = self.enabled.iter().any(|&(t, from, to)| t == thread && from <= scn && scn < to);
-        past || self.threads.iter().any(|t| t.thread == thread && t.enabled <= scn && t.disabled.is_none_or(|d| scn < d))
+        past || self
+            .threads
+            .iter()
+            .any(|t| t.thread == thread && t.enabled <= scn && t.disabled.is_none_or(|d| scn < d))
     }
 
     fn set(&mut self, bytes: u64) -> u32 {
@@ -347,8 +353,11 @@ impl World {
         }
         let kind = self.rng.below(5);
         let checkpoint = self.scn;
-        let files: Vec<(u32, Scn, Option<Scn>)> =
-            self.alive().into_iter().map(|i| (self.lives[i].file, self.lives[i].creation, self.lives[i].read_only)).collect();
+        let files: Vec<(u32, Scn, Option<Scn>)> = self
+            .alive()
+            .into_iter()
+            .map(|i| (self.lives[i].file, self.lives[i].creation, self.lives[i].read_only))
+            .collect();
         // They are made before anything changes, and read after it.
         for _ in 0..self.rng.below(3) {
             self.change();
@@ -375,7 +384,9 @@ impl World {
                 .iter()
                 .map(|(d, _)| d)
                 .filter(|d| {
-                    let on_way = ways.iter().any(|(r, end)| *r == d.resetlogs && d.checkpoint <= *end && d.fuzzy < *end);
+                    let on_way = ways
+                        .iter()
+                        .any(|(r, end)| *r == d.resetlogs && d.checkpoint <= *end && d.fuzzy < *end);
                     (d.file, d.creation) == (file, creation) && on_way && d.level.is_some()
                 })
                 .collect();
@@ -435,7 +446,12 @@ impl World {
             .lives
             .iter()
             .filter(|l| l.dropped.is_none())
-            .map(|l| FileFact { file: l.file, creation: l.creation, read_only_since: l.read_only, offline_change: None })
+            .map(|l| FileFact {
+                file: l.file,
+                creation: l.creation,
+                read_only_since: l.read_only,
+                offline_change: None,
+            })
             .collect();
         let threads = self
             .threads

@@ -50,7 +50,10 @@ impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let because = |u: &Option<Unreadable>| {
             u.map(|u| {
-                format!(": piece {} of {} of backup set {} (stamp {}) is missing or damaged", u.piece, u.pieces, u.count, u.stamp)
+                format!(
+                    ": piece {} of {} of backup set {} (stamp {}) is missing or damaged",
+                    u.piece, u.pieces, u.count, u.stamp
+                )
             })
             .unwrap_or_default()
         };
@@ -61,7 +64,11 @@ impl std::fmt::Display for Reason {
                 write!(f, "there is no control file with the datafiles of SCN {scn}{}", because(unreadable))
             }
             Self::Datafile { file, scn, unreadable } => {
-                write!(f, "datafile {file} has no full or level 0 backup before SCN {scn}{}", because(unreadable))
+                write!(
+                    f,
+                    "datafile {file} has no full or level 0 backup before SCN {scn}{}",
+                    because(unreadable)
+                )
             }
             Self::Log { thread, from, to, lo, hi, unreadable, .. } => {
                 let scns = match *hi {
@@ -77,9 +84,12 @@ impl std::fmt::Display for Reason {
                 };
                 write!(f, "thread {thread} {which}{}", because(unreadable))
             }
-            Self::Sequence { thread, sequence } => write!(f, "thread {thread} sequence {sequence} is not known"),
+            Self::Sequence { thread, sequence } => {
+                write!(f, "thread {thread} sequence {sequence} is not known")
+            }
             Self::Time { time, last } => {
-                let last = last.map(|t| format!(", it ends at {}", super::times::text(t))).unwrap_or_default();
+                let last =
+                    last.map(|t| format!(", it ends at {}", super::times::text(t))).unwrap_or_default();
                 write!(f, "nothing is known of {}{last}", super::times::text(*time))
             }
         }
@@ -120,7 +130,10 @@ pub fn reason(context: &Context<'_>, light: &[bool], aim: Aim) -> Reason {
     let Some(&candidate) = candidates.first() else {
         let with_all = every.candidates(aim, &required, light);
         let set = with_all.first().map(|c| context.catalogue.controlfiles[c.item].set);
-        return Reason::Controlfile { scn: aim.end, unreadable: set.and_then(|s| unreadable(context.catalogue, s)) };
+        return Reason::Controlfile {
+            scn: aim.end,
+            unreadable: set.and_then(|s| unreadable(context.catalogue, s)),
+        };
     };
     let real_start = context.coverage.start(aim.end);
     let demands = match context.demands(aim, 0, Some(candidate), &required) {
@@ -154,7 +167,11 @@ fn without_chain(every: &Context<'_>, aim: Aim, id: FileId) -> Reason {
         let bases = elements.iter().zip(&ok).filter(|(e, _)| e.base && e.item != NOTHING);
         set = bases.map(|(e, _)| e.set).filter(|s| !every.catalogue.available(*s)).last();
     }
-    Reason::Datafile { file: id.0, scn: aim.base, unreadable: set.and_then(|s| unreadable(every.catalogue, s)) }
+    Reason::Datafile {
+        file: id.0,
+        scn: aim.base,
+        unreadable: set.and_then(|s| unreadable(every.catalogue, s)),
+    }
 }
 
 fn log(context: &Context<'_>, every: &Context<'_>, hole: &Hole, from: Scn, end: Scn) -> Reason {
@@ -173,10 +190,10 @@ fn log(context: &Context<'_>, every: &Context<'_>, hole: &Hole, from: Scn, end: 
         unreadable: None,
     };
     // A log that is known and cannot be read is named alone.
-    let same = |c: &Coverage| c.lanes.iter().position(|l| (l.segment, l.thread) == (lane.segment, lane.thread));
-    let known = same(&every.coverage).and_then(|i| {
-        every.coverage.lanes[i].logs.iter().find(|l| l.first <= lo && lo < l.next)
-    });
+    let same =
+        |c: &Coverage| c.lanes.iter().position(|l| (l.segment, l.thread) == (lane.segment, lane.thread));
+    let known = same(&every.coverage)
+        .and_then(|i| every.coverage.lanes[i].logs.iter().find(|l| l.first <= lo && lo < l.next));
     if let (Some(known), Reason::Log { from, to, lo, hi, unreadable: why, .. }) = (known, &mut reason) {
         (*from, *to) = (Some(known.sequence), Some(known.sequence));
         (*lo, *hi) = (known.first, known.next);
@@ -188,5 +205,11 @@ fn log(context: &Context<'_>, every: &Context<'_>, hole: &Hole, from: Scn, end: 
 
 fn unreadable(catalogue: &Catalogue, set: u32) -> Option<Unreadable> {
     let found = catalogue.sets.get(set as usize).filter(|s| !s.available)?;
-    Some(Unreadable { stamp: found.stamp, count: found.count, piece: found.lacking, pieces: found.pieces, set })
+    Some(Unreadable {
+        stamp: found.stamp,
+        count: found.count,
+        piece: found.lacking,
+        pieces: found.pieces,
+        set,
+    })
 }

@@ -45,6 +45,8 @@ pub struct Piece {
     pub pieces: u32,
     pub completed: i64,
     pub archived_log: bool,
+    /// A backup piece, or nobody says what it is.
+    pub should_tell: bool,
     pub excluded: bool,
     pub contents: Vec<Item>,
 }
@@ -112,7 +114,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 struct Head<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<Text<'a>>,
-    v: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -260,7 +261,11 @@ pub fn read(raw: &[u8], line: LineRef, without: &Without) -> Told {
     let kind = parsed.kind.as_ref().map_or("file", |k| k.0.as_ref());
     let ours = matches!(kind, "file" | "object" | "archived_log");
     if ours && parsed.v.is_some_and(|v| v > common::record::VERSION) {
-        return Told::Bad(format!("record version {}, this program knows {}", parsed.v.unwrap_or(0), common::record::VERSION));
+        return Told::Bad(format!(
+            "record version {}, this program knows {}",
+            parsed.v.unwrap_or(0),
+            common::record::VERSION
+        ));
     }
     let name = |t: &Option<Text<'_>>| t.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
     match kind {
@@ -302,6 +307,7 @@ fn piece(parsed: &Line<'_>, path: &Text<'_>, line: LineRef, without: &Without) -
         pieces: parsed.pieces.unwrap_or(1).max(1),
         completed: parsed.completed.as_ref().and_then(|t| seconds(&t.0)).unwrap_or(0),
         archived_log: parsed.role.as_ref().is_some_and(|r| r.0 == "archived_log"),
+        should_tell: parsed.role.as_ref().is_none_or(|r| r.0 == "backup_piece"),
         excluded: without.has(&path.0),
         contents,
     }
@@ -315,7 +321,8 @@ fn disk_log(parsed: &Line<'_>, line: LineRef, without: &Without) -> Told {
         return Told::Nothing;
     };
     let status = parsed.status.as_ref().map(|s| s.0.as_ref());
-    let log = LogItem { thread, sequence, first, next, resetlogs_id: parsed.resetlogs_id, ..LogItem::default() };
+    let log =
+        LogItem { thread, sequence, first, next, resetlogs_id: parsed.resetlogs_id, ..LogItem::default() };
     Told::Log(Box::new(DiskLog {
         line,
         path: hash(&path.0),

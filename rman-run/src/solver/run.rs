@@ -20,12 +20,16 @@ use super::times;
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     let target = target(&cli.until)?;
     if let Some(other) = cli.args.iter().find(|a| *a != "-") {
-        return Err(Failure::new(Exit::Usage, format!("plan reads records from standard input, not {other}"))
-            .hint(format!("rman-run plan < {other}"))
-            .into());
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("plan reads records from standard input, not {other}"),
+        )
+        .hint(format!("rman-run plan < {other}"))
+        .into());
     }
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("take standard input")?;
-    let intake = intake::read(stdin.into(), Place::Anywhere, &Without::new(&cli.restore.without), cli.restore.dbid)?;
+    let intake =
+        intake::read(stdin.into(), Place::Anywhere, &Without::new(&cli.restore.without), cli.restore.dbid)?;
     let mut report = Report::new(Exit::Success);
     notes(frame, &intake, &mut report)?;
     let mut solver = Solver::new(&intake.catalogue);
@@ -51,15 +55,19 @@ pub fn target(until: &UntilArgs) -> anyhow::Result<Target> {
     }
     if let Some(text) = &until.until_time {
         let time = times::seconds(text).ok_or_else(|| {
-            usage(format!("--until-time {text}: not a time"), "write it as \"YYYY-MM-DD HH:MM:SS\", the database's clock")
+            usage(
+                format!("--until-time {text}: not a time"),
+                "write it as \"YYYY-MM-DD HH:MM:SS\", the database's clock",
+            )
         })?;
         return Ok(Target::Time(time));
     }
     if let Some(text) = &until.until_sequence {
         let (sequence, thread) = text.split_once(':').unwrap_or((text, "1"));
         let found = sequence.trim().parse().ok().zip(thread.trim().parse().ok());
-        let (sequence, thread) = found
-            .ok_or_else(|| usage(format!("--until-sequence {text}: not a sequence"), "write 4711, or 4711:2 for thread 2"))?;
+        let (sequence, thread) = found.ok_or_else(|| {
+            usage(format!("--until-sequence {text}: not a sequence"), "write 4711, or 4711:2 for thread 2")
+        })?;
         return Ok(Target::Sequence { thread, sequence });
     }
     Ok(Target::Latest)
@@ -71,7 +79,9 @@ pub fn notes(frame: &Frame, intake: &Intake, report: &mut Report) -> anyhow::Res
     if intake.bad_lines > 0 {
         report.count("bad_lines", intake.bad_lines);
         let first = intake.first_bad.clone().unwrap_or_default();
-        frame.out.emit(&Log::error(format!("{} lines of the input are no records; {first}", intake.bad_lines)))?;
+        frame
+            .out
+            .emit(&Log::error(format!("{} lines of the input are no records; {first}", intake.bad_lines)))?;
         worst = worst.worse(Exit::Partial);
     }
     for died in &intake.died {
@@ -80,7 +90,13 @@ pub fn notes(frame: &Frame, intake: &Intake, report: &mut Report) -> anyhow::Res
         worst = worst.worse(Exit::Failed);
     }
     if intake.strange_logs > 0 {
-        let message = format!("{} archived logs are of an incarnation that no backup tells of", intake.strange_logs);
+        let message =
+            format!("{} archived logs are of an incarnation that no backup tells of", intake.strange_logs);
+        frame.out.emit(&Log::warning(message))?;
+    }
+    if intake.blank_pieces > 0 {
+        let message =
+            format!("{} files do not tell what they hold and cannot be planned with", intake.blank_pieces);
         frame.out.emit(&Log::warning(message))?;
     }
     report.exit = report.exit.map(|e| e.worse(worst));
@@ -111,7 +127,8 @@ fn show(frame: &Frame, intake: &Intake, plan: &Plan, report: &mut Report) -> any
         frame.out.emit(&window(plan))?;
     }
     for (file, _) in &plan.left_out {
-        let message = format!("datafile {file} was offline and has no backup that can be used: it stays behind");
+        let message =
+            format!("datafile {file} was offline and has no backup that can be used: it stays behind");
         frame.out.emit(&Log::warning(message))?;
         report.exit = report.exit.map(|e| e.worse(Exit::Partial));
     }
@@ -119,13 +136,16 @@ fn show(frame: &Frame, intake: &Intake, plan: &Plan, report: &mut Report) -> any
         frame.out.emit(&Log::info("there is no server parameter file in any backup"))?;
     }
     if !plan.proved {
-        frame.out.emit(&Log::info("a smaller set of pieces may exist: the search was ended after its share of work"))?;
+        frame.out.emit(&Log::info(
+            "a smaller set of pieces may exist: the search was ended after its share of work",
+        ))?;
     }
     report.count("pieces", u64::from(plan.pieces));
     report.count("sets", plan.sets.len() as u64);
     report.count("logs", plan.logs.len() as u64);
     report.count("bytes", plan.bytes);
-    let mut message = format!("{} pieces ({} bytes) restore to {}", plan.pieces, plan.bytes, point(&plan.reached));
+    let mut message =
+        format!("{} pieces ({} bytes) restore to {}", plan.pieces, plan.bytes, point(&plan.reached));
     if let Some(lost) = &plan.lost {
         gaps(frame, &lost.reason)?;
         message = format!("{message}, not to {}: {}", point(&lost.known), lost.reason);
@@ -177,7 +197,11 @@ pub fn window(plan: &Plan) -> RecoveryWindow {
         match threads.iter_mut().find(|t| t.thread == thread) {
             // After RESETLOGS the sequences begin anew: in the order of the SCNs the last is the last.
             Some(window) => window.last_sequence = log.sequence,
-            None => threads.push(ThreadWindow { thread, first_sequence: log.sequence, last_sequence: log.sequence }),
+            None => threads.push(ThreadWindow {
+                thread,
+                first_sequence: log.sequence,
+                last_sequence: log.sequence,
+            }),
         }
     }
     threads.sort_by_key(|t| t.thread);

@@ -35,7 +35,9 @@ pub fn read<T: Send>(
     let regular = input.metadata().is_ok_and(|m| m.is_file());
     let mut spool = match regular {
         true => input.try_clone().context("keep the input open")?,
-        false => tempfile::tempfile().context("make a temporary file for the input; TMPDIR names its place")?,
+        false => {
+            tempfile::tempfile().context("make a temporary file for the input; TMPDIR names its place")?
+        }
     };
     let begin = if regular { input.stream_position().context("read the input")? } else { 0 };
     let (send, chunks) = sync_channel::<(usize, u64, Vec<u8>)>(2);
@@ -88,7 +90,12 @@ fn next(chunks: &Mutex<Receiver<Chunk>>) -> Option<Chunk> {
 }
 
 /// Cuts the input at line ends.
-fn cut(input: &mut File, mut copy: Option<&mut File>, begin: u64, send: &dyn Fn(Chunk) -> bool) -> anyhow::Result<()> {
+fn cut(
+    input: &mut File,
+    mut copy: Option<&mut File>,
+    begin: u64,
+    send: &dyn Fn(Chunk) -> bool,
+) -> anyhow::Result<()> {
     let (mut number, mut offset) = (0, begin);
     let mut rest: Vec<u8> = Vec::new();
     loop {

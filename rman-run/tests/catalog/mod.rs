@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::record::{
-    ArchivedLog, Content, ControlfileContent, DatafileContent, DatafileFact, File, IncarnationFact, LogContent, LogStatus,
-    Mode, Object, ObjectStatus, Out, Payload, Role, ThreadFact,
+    ArchivedLog, Content, ControlfileContent, DatafileContent, DatafileFact, File, IncarnationFact,
+    LogContent, LogStatus, Mode, Object, ObjectStatus, Out, Payload, Role, ThreadFact,
 };
 
 pub struct Db {
@@ -30,7 +30,8 @@ pub struct Planned {
 
 impl Planned {
     pub fn record(&self, kind: &str) -> String {
-        let own = |l: &&str| l.contains("\"tool\":\"rman-run\"") && l.contains(&format!("\"type\":\"{kind}\""));
+        let own =
+            |l: &&str| l.contains("\"tool\":\"rman-run\"") && l.contains(&format!("\"type\":\"{kind}\""));
         self.text.lines().find(own).unwrap_or_else(|| panic!("no {kind} in {}", self.text)).to_owned()
     }
 }
@@ -124,7 +125,11 @@ impl Db {
             resetlogs_change: 1,
             datafiles: vec![datafile(1), datafile(2)],
             threads: vec![ThreadFact { thread: 1, enabled_change: 1, disabled_change: None }],
-            incarnations: vec![IncarnationFact { resetlogs_change: 1, resetlogs_id: 9, ..IncarnationFact::default() }],
+            incarnations: vec![IncarnationFact {
+                resetlogs_change: 1,
+                resetlogs_id: 9,
+                ..IncarnationFact::default()
+            }],
             ..ControlfileContent::default()
         };
         self.set(&[format!("cf_{scn}")], scn + 1, None, 10, vec![Content::Controlfile(Box::new(content))]);
