@@ -92,8 +92,16 @@ fn cases() -> Vec<Case> {
             }
             // A HEAD is told 404 and 403 without a word of which; S3's own clients guess, and so may ours.
             let silent = operation == HeadObject;
-            let expect = match (expect, &fault) {
-                (Expect::Failure, _) if silent => Expect::Truth,
+            // A HEAD has no body that could hold an error, and S3 may take minutes to complete an upload: the tool waits a
+            // quarter of an hour for that.
+            let patient =
+                matches!(fault, Fault::Stall | Fault::Silence) && operation == CompleteMultipartUpload;
+            if patient || silent && matches!(fault, Fault::ErrorInside { .. }) {
+                continue;
+            }
+            let expect = match expect {
+                // Who may not list the unfinished uploads may upload all the same.
+                Expect::Failure if silent || operation == ListMultipartUploads => Expect::Truth,
                 _ => expect,
             };
             let tool = if put { "put" } else { "get" };

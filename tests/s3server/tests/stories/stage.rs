@@ -156,16 +156,18 @@ impl Stage {
         Ok(())
     }
 
-    /// A failure is said in words, by a record or on standard error, and a success is no failure in the records.
+    /// A failure is said in words, by a record or on standard error; a warning is enough for a partial success. A success
+    /// has no failure in its records.
     pub fn check_told(&self, outcome: &Outcome) -> Result<()> {
         let failed = outcome.of("object").iter().any(|r| r.text("status") == Some("failed"))
             || outcome.of("log").iter().any(|r| r.text("level") == Some("error"));
+        let warned = outcome.of("log").iter().any(|r| r.text("level") == Some("warning"));
         match outcome.status {
             Some(0) => {
                 ensure!(!failed, "success with a failed item:\n{}", String::from_utf8_lossy(&outcome.stdout))
             }
             _ => ensure!(
-                outcome.stderr.contains("error") || failed,
+                outcome.stderr.contains("error") || failed || (outcome.status == Some(1) && warned),
                 "silent failure {:?}:\n{}\n{}",
                 outcome.status,
                 String::from_utf8_lossy(&outcome.stdout),
