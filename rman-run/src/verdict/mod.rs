@@ -10,6 +10,7 @@ mod codes;
 mod judge;
 mod lines;
 mod patterns;
+mod sentences;
 #[cfg(test)]
 mod tests;
 
