@@ -370,12 +370,13 @@ fn finish(mut report: Report, session: &Session, tally: &Tally, told: &Told) -> 
     let own = tally.exit(session.store.changed());
     report.exit = Some(own.worse(died).worse(told.worst));
     let conflicts = tally.failed.iter().filter(|k| **k == Kind::Conflict).count() as u64;
+    let broken = tally.failed.iter().filter(|k| !matches!(k, Kind::Conflict | Kind::Stopped)).count() as u64;
     for (name, n) in [
         ("uploaded", tally.uploaded),
         ("resumed", tally.resumed),
         ("present", tally.present),
         ("refused", conflicts),
-        ("failed", tally.failed.len() as u64 - conflicts),
+        ("failed", broken),
         ("bad_lines", tally.bad_lines),
         ("retries", session.store.retries()),
         ("bytes", session.store.moved()),
