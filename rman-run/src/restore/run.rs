@@ -277,7 +277,8 @@ impl Work<'_> {
     fn show(&self) -> anyhow::Result<()> {
         let steps = [
             ("mount", "bring the instance to MOUNT", self.job.mount()),
-            ("catalog", "make the pieces known to RMAN", Some(self.job.catalog())),
+            ("crosscheck", "mark what RMAN believes to have and has not", Some(Job::crosscheck())),
+            ("catalog", "make the pieces known to RMAN that it does not know yet", self.job.catalog()),
             ("restore", "restore the datafiles", Some(self.job.restore())),
             ("recover", "apply incrementals and redo", Some(self.job.recover())),
         ];
@@ -318,8 +319,13 @@ impl Work<'_> {
             })?;
         }
         self.same_database()?;
-        let called = self.call("catalog", &self.job.catalog(), lock)?;
-        self.must(&called, "make the pieces known to RMAN", "the pieces are whole: look at the log")?;
+        let called = self.call("crosscheck", &Job::crosscheck(), lock)?;
+        self.must(&called, "compare RMAN's repository with the disk", "look at the log")?;
+        self.leave_out_known()?;
+        if let Some(script) = self.job.catalog() {
+            let called = self.call("catalog", &script, lock)?;
+            self.must(&called, "make the pieces known to RMAN", "the pieces are whole: look at the log")?;
+        }
         if let Some((_, plan)) = &self.plan {
             if !plan.youngest {
                 self.job.incarnation = Some(database::incarnation(&self.target.sqlplus, plan.resetlogs)?);
@@ -453,6 +459,22 @@ impl Work<'_> {
     fn same_database(&self) -> anyhow::Result<()> {
         let found = database::look(&self.target.sqlplus)?;
         guard(self.cli, &Found { state: State::Mounted, ..found }, self.plan.as_ref().map(|(i, _)| i.dbid))?;
+        Ok(())
+    }
+
+    /// A piece that the repository knows already is refused (RMAN-07519).
+    fn leave_out_known(&mut self) -> anyhow::Result<()> {
+        let mut script = Script::new();
+        let pieces =
+            script.query(&["HANDLE"], "FROM V$BACKUP_PIECE WHERE STATUS = 'A' AND HANDLE IS NOT NULL");
+        let logs = script.query(&["NAME"], "FROM V$ARCHIVED_LOG WHERE DELETED = 'NO' AND NAME IS NOT NULL");
+        let reply = self.target.sqlplus.run(&script).context("ask which pieces RMAN knows")?;
+        let mut known = std::collections::HashSet::new();
+        for row in reply.rows(pieces).iter().chain(reply.rows(logs)) {
+            known.insert(row.get::<String>(0)?);
+        }
+        self.job.pieces.retain(|p| !known.contains(p));
+        self.job.logs.retain(|l| !known.contains(l));
         Ok(())
     }
 

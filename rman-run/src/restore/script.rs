@@ -83,9 +83,14 @@ impl Job {
         Some(text)
     }
 
-    /// Makes the pieces known. What the repository believes to have and has not is marked first, or RESTORE would try it.
-    pub fn catalog(&self) -> String {
-        let mut text = String::from("CROSSCHECK BACKUP;\n");
+    /// Marks what the repository believes to have and has not, or RESTORE would try it.
+    pub fn crosscheck() -> String {
+        String::from("CROSSCHECK BACKUP;\nEXIT;\n")
+    }
+
+    /// Makes the pieces known; `None` when there is none to be made known.
+    pub fn catalog(&self) -> Option<String> {
+        let mut text = String::new();
         for (what, list) in [("BACKUPPIECE", &self.pieces), ("ARCHIVELOG", &self.logs)] {
             for some in list.chunks(50) {
                 let names: Vec<String> = some.iter().map(|n| quoted(n)).collect();
@@ -95,8 +100,11 @@ impl Job {
         if let Some(directory) = &self.directory {
             let _never = writeln!(text, "CATALOG START WITH {} NOPROMPT;", quoted(&format!("{directory}/")));
         }
+        if text.is_empty() {
+            return None;
+        }
         text.push_str("EXIT;\n");
-        text
+        Some(text)
     }
 
     /// RESTORE.
