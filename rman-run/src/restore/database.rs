@@ -134,11 +134,12 @@ pub fn headers(sqlplus: &Sqlplus) -> anyhow::Result<Vec<Header>> {
 /// Why the datafiles could not be opened although RMAN was content; empty when they can. Pure.
 ///
 /// All online files have to be of one checkpoint, at the target or beyond, and none may hold newer blocks than that: a
-/// recovery that ended early is seen here (ORA-01194, ORA-01547), whatever was printed.
+/// recovery that ended early is seen here (ORA-01194, ORA-01547), whatever was printed. A `target` of 0: it is not known.
 pub fn flaws(headers: &[Header], target: u64) -> Vec<String> {
     let mut flaws = Vec::new();
     // A file that was created after the target is not part of the database there; OPEN RESETLOGS forgets it.
-    let online: Vec<&Header> = headers.iter().filter(|h| h.online && h.creation < target.max(1)).collect();
+    let online: Vec<&Header> =
+        headers.iter().filter(|h| h.online && (target == 0 || h.creation < target)).collect();
     if online.is_empty() {
         flaws.push("no datafile is online".to_owned());
     }
@@ -187,6 +188,7 @@ mod tests {
         assert!(flaws(&[header(1, 100), header(2, 100)], 100).is_empty());
         let quiet = Header { read_only: true, ..header(3, 40) };
         assert!(flaws(&[header(1, 100), quiet], 100).is_empty());
+        assert!(flaws(&[header(1, 100)], 0).is_empty());
         let later = Header { creation: 120, error: Some("FILE NOT FOUND".to_owned()), ..header(4, 0) };
         assert!(flaws(&[header(1, 100), later], 100).is_empty());
     }
