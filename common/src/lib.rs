@@ -14,3 +14,4 @@ pub mod remote;
 pub mod secret;
 pub mod settings;
 pub mod signals;
+pub mod weekday;

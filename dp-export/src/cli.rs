@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::app::{Args, Common};
+use common::weekday::Language;
 
 /// Export schemas with Data Pump and judge what was exported.
 ///
@@ -82,12 +83,6 @@ pub struct Cli {
 
     #[command(flatten)]
     pub common: Common,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Language {
-    Pt,
-    En,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -21,6 +21,8 @@ pub struct Expdp {
     pub connect: Connect,
     /// A directory that only we can read.
     pub private: PathBuf,
+    /// Begins the names of our files in it; has no dot.
+    pub db: String,
     /// Gets the output as it arrives; standard error is part of it, for expdp writes its log there.
     pub log: PathBuf,
 }
@@ -94,7 +96,7 @@ impl Expdp {
 
     fn parameter_file(&self, name: &str, parameters: &[String]) -> anyhow::Result<ParameterFile> {
         let text = format!("{}\n{}\n", self.connect.userid().expose(), parameters.join("\n"));
-        ParameterFile::write(self.private.join(format!("{}.par", name.to_lowercase())), &text)
+        ParameterFile::write(self.private.join(format!("{}.{}.par", self.db, name.to_lowercase())), &text)
     }
 
     fn command(&self, file: &ParameterFile, limit: Duration) -> anyhow::Result<Cmd> {
@@ -127,11 +129,14 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|w| w == word)
 }
 
-/// Removes parameter files that a killed run has left: nobody reads them any more.
-pub fn clean(private: &Path) -> anyhow::Result<()> {
+/// Removes parameter files that a killed run for this database has left: nobody reads them any more. Those of another
+/// database may belong to a run that is under way.
+pub fn clean(private: &Path, db: &str) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(private).with_context(|| format!("read {}", private.display()))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "par") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let ours = name.strip_prefix(db).is_some_and(|rest| rest.starts_with('.'));
+        if ours && path.extension().is_some_and(|e| e == "par") {
             std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
         }
     }

@@ -1,6 +1,6 @@
 //! One schema from its plan to its receipt.
 
-use std::io::BufReader;
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::facts::Facts;
 use crate::job;
 use crate::journal::Entry;
 use crate::name;
-use crate::plan::Export;
+use crate::plan::{Export, JOB_PREFIX};
 use crate::promote::{discard, files_of, rename, settle};
 use crate::proof::{judge, DumpFile, Evidence, Proof};
 use crate::setup::{Setup, Work};
@@ -103,6 +103,8 @@ pub fn perform(setup: &Setup<'_>, ready: &Ready) -> anyhow::Result<Outcome> {
 fn attempt(setup: &Setup<'_>, ready: &Ready, record: &mut Record) -> anyhow::Result<Outcome> {
     let export = &ready.export;
     let expdp = &ready.work.expdp;
+    // Sessions of a clean-up may be in it already.
+    let from = std::fs::metadata(&expdp.log).map_or(0, |m| m.len());
     let done = expdp.export(&export.job, &export.parameters, export.timeout, &|| setup.lock.progress())?;
     if let Ended::Exited(status) = done.ended {
         record.expdp_exit = Some(i64::from(status));
@@ -110,8 +112,8 @@ fn attempt(setup: &Setup<'_>, ready: &Ready, record: &mut Record) -> anyhow::Res
     let clean = matches!(done.ended, Ended::Exited(0 | 5));
     // First of all: while the job runs, its dump is nobody's.
     let mut stopped = if clean { Ok(()) } else { stop_job(setup, ready, &done) };
-    let (session, verdict) = read_log(&expdp.log)?;
-    let dumps = dumps(export)?;
+    let (session, verdict) = read_log(&expdp.log, from)?;
+    let dumps = dumps(export, &session)?;
     let evidence = Evidence {
         ended: done.ended,
         session: &session,
@@ -166,8 +168,9 @@ fn stop_job(setup: &Setup<'_>, ready: &Ready, done: &Done) -> anyhow::Result<()>
     job::stop(&ready.work.expdp, &sqlplus, &export.job, setup.cli.sql_timeout)
 }
 
-fn read_log(path: &Path) -> anyhow::Result<(Session, Verdict)> {
-    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+fn read_log(path: &Path, from: u64) -> anyhow::Result<(Session, Verdict)> {
+    let mut file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    file.seek(SeekFrom::Start(from)).with_context(|| format!("read {}", path.display()))?;
     let sessions =
         verdict::sessions(BufReader::new(file)).with_context(|| format!("read {}", path.display()))?;
     // Attaching to kill the job is another session, behind the one that counts.
@@ -176,14 +179,22 @@ fn read_log(path: &Path) -> anyhow::Result<(Session, Verdict)> {
     Ok((session, verdict))
 }
 
-/// The dumps as this host sees them under the server's names.
-fn dumps(export: &Export) -> anyhow::Result<Vec<DumpFile>> {
+/// The dumps as this host sees them under the server's names, and those that the log lists and that are not here.
+fn dumps(export: &Export, session: &Session) -> anyhow::Result<Vec<DumpFile>> {
     let mut found = Vec::new();
-    for path in files_of(&export.dir, &export.job.to_lowercase())? {
+    let stem = export.job.to_lowercase();
+    for path in files_of(&export.dir, &stem)? {
         if path.extension().is_some_and(|e| e == "dmp") {
             let bytes = std::fs::metadata(&path).ok().map(|m| m.len());
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             found.push(DumpFile { name, bytes });
+        }
+    }
+    // Of a set of which one file is missing nothing can be imported.
+    for listed in &session.dumps {
+        let name = listed.rsplit(['/', '\\']).next().unwrap_or(listed);
+        if name.starts_with(&stem) && !found.iter().any(|d| d.name == name) {
+            found.push(DumpFile { name: name.to_owned(), bytes: None });
         }
     }
     Ok(found)
@@ -212,7 +223,7 @@ fn keep(
         for (n, dump) in dumps.iter().enumerate() {
             let from = at(&dump.name);
             let to = at(&name::with(&export.final_name(n, dumps.len()), suffix, None));
-            let (bytes, sha256) = settle(&from)?;
+            let (bytes, sha256) = settle(&from, &|| setup.lock.progress())?;
             receipts.push((to.clone(), bytes, sha256, Role::Dump));
             renames.push((from, to));
         }
@@ -220,7 +231,7 @@ fn keep(
     let log = at(&export.log);
     if log.exists() {
         let to = at(&name::with(&export.final_log, suffix, None));
-        let (bytes, sha256) = settle(&log)?;
+        let (bytes, sha256) = settle(&log, &|| setup.lock.progress())?;
         record.log = Some(to.to_string_lossy().into_owned());
         receipts.push((to.clone(), bytes, sha256, Role::ExportLog));
         renames.push((log, to));
@@ -271,7 +282,14 @@ fn remove_higher(export: &Export, count: usize) -> anyhow::Result<()> {
 
 /// Finishes or removes what a killed run has left of one export.
 pub fn reconcile(setup: &Setup<'_>, entry: &Entry, work: Option<&Work>) -> anyhow::Result<()> {
-    if !entry.promote.is_empty() {
+    // Else the directory's other hidden files would be taken for ours.
+    anyhow::ensure!(
+        entry.stem.starts_with(&JOB_PREFIX.to_lowercase()),
+        "the journal names {:?} as an export of ours, which it cannot be",
+        entry.stem
+    );
+    let is_dump = |(from, _): &&(PathBuf, PathBuf)| from.extension().is_some_and(|e| e == "dmp");
+    if entry.promote.iter().any(|pair| is_dump(&pair)) {
         rename(&entry.promote)?;
         setup.say(Log::info(format!("export {}: gave the dump of an earlier run its name", entry.schema)))?;
         return setup.journal.end(&entry.job);
@@ -282,6 +300,9 @@ pub fn reconcile(setup: &Setup<'_>, entry: &Entry, work: Option<&Work>) -> anyho
             entry.owner, entry.job
         )));
     };
+    // Only a log: the export has failed, and its job may still run.
+    let logs: Vec<_> = entry.promote.iter().filter(|(from, _)| from.exists()).cloned().collect();
+    rename(&logs)?;
     let patience: Duration = setup.cli.sql_timeout;
     job::stop(&work.expdp, &work.sqlplus, &entry.job, patience)?;
     discard(&entry.dir, &entry.stem)?;

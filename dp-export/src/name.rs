@@ -1,26 +1,8 @@
 //! Names of dumps and logs.
 
-use chrono::{Datelike, NaiveDateTime, Weekday};
+use chrono::{Datelike, NaiveDateTime};
 use common::exit::{Exit, Failure};
-
-use crate::cli::Language;
-
-/// The weekday as the original wrote it, or in English.
-pub fn weekday(day: Weekday, language: Language) -> &'static str {
-    let (pt, en) = match day {
-        Weekday::Mon => ("segunda-feira", "monday"),
-        Weekday::Tue => ("terça-feira", "tuesday"),
-        Weekday::Wed => ("quarta-feira", "wednesday"),
-        Weekday::Thu => ("quinta-feira", "thursday"),
-        Weekday::Fri => ("sexta-feira", "friday"),
-        Weekday::Sat => ("sábado", "saturday"),
-        Weekday::Sun => ("domingo", "sunday"),
-    };
-    match language {
-        Language::Pt => pt,
-        Language::En => en,
-    }
-}
+use common::weekday::{self, Language};
 
 /// What a name is made from.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +31,7 @@ pub fn fill(template: &str, words: &Words<'_>) -> Result<String, Failure> {
             "schema" => words.schema.to_owned(),
             "db" => words.db.to_owned(),
             "run" => words.run.to_owned(),
-            "weekday" => weekday(words.now.weekday(), words.language).to_owned(),
+            "weekday" => weekday::name(words.now.weekday(), words.language).to_owned(),
             "date" => words.now.format("%Y-%m-%d").to_string(),
             "time" => words.now.format("%H%M%S").to_string(),
             _ => {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use common::exit::Failure;
 use common::record::Planned;
+use common::weekday::Language;
 
-use crate::cli::Language;
 use crate::facts::{Facts, Moment};
 use crate::name;
 use crate::spec::Spec;

@@ -9,8 +9,8 @@ use common::durable;
 use common::oracle::scan::hex;
 use sha2::{Digest, Sha256};
 
-/// Makes a file durable and returns its size and SHA-256.
-pub fn settle(path: &Path) -> anyhow::Result<(u64, String)> {
+/// Makes a file durable and returns its size and SHA-256; `alive` is called as long as it is read.
+pub fn settle(path: &Path, alive: &dyn Fn()) -> anyhow::Result<(u64, String)> {
     let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     // The server may have written it over a mount: what we hash must be what is on the disk.
     file.sync_all().with_context(|| format!("sync {}", path.display()))?;
@@ -24,6 +24,8 @@ pub fn settle(path: &Path) -> anyhow::Result<(u64, String)> {
         }
         hash.update(&buffer[..n]);
         bytes += n as u64;
+        // A dump that takes half an hour to read must not look like a run that is stuck.
+        alive();
     }
 }
 

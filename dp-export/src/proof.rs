@@ -88,6 +88,10 @@ pub fn judge(evidence: &Evidence<'_>) -> Proof {
         let reason = reason.map(told);
         return Proof { status: ExportStatus::Partial, warned: true, reason, code, skipped };
     }
+    if evidence.ended == Ended::Exited(5) && evidence.verdict.outcome == Outcome::Success {
+        let reason = Some("expdp exited 5, and its log does not show why".to_owned());
+        return Proof { status: ExportStatus::Partial, warned: true, reason, code, skipped };
+    }
     let empty = evidence.session.objects.is_empty();
     let warned = evidence.verdict.outcome == Outcome::Warning;
     let reason = if empty && evidence.tables.is_empty() {

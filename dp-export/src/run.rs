@@ -35,6 +35,14 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     if cli.common.dry_run {
         return dry_run(cli, frame, wanted);
     }
+    if wanted.silent {
+        return Err(Failure::new(
+            Exit::Usage,
+            "no schema is named: standard input and ORACLE_USERS are empty",
+        )
+        .hint("is the env file read, and is the program there that should write the schemas?")
+        .into());
+    }
     if wanted.specs.is_empty() && wanted.bad.is_empty() {
         let mut report = Report::new(wanted.exit);
         report.message = Some("no schema was named".to_owned());
@@ -49,12 +57,14 @@ struct Wanted {
     bad: Vec<anyhow::Error>,
     /// What the input's producers ended with.
     exit: Exit,
+    /// Nothing was given at all, by nobody.
+    silent: bool,
 }
 
 impl Wanted {
     fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Self> {
         let connect = connect(cli)?;
-        let mut wanted = Self { specs: Vec::new(), bad: Vec::new(), exit: Exit::Success };
+        let mut wanted = Self { specs: Vec::new(), bad: Vec::new(), exit: Exit::Success, silent: true };
         for schema in &cli.schemas {
             wanted.specs.push(spec::from_name(schema, &connect)?);
         }
@@ -78,6 +88,7 @@ impl Wanted {
             }
             _ => {}
         }
+        wanted.silent &= wanted.specs.is_empty() && wanted.bad.is_empty();
         Ok(wanted)
     }
 
@@ -91,6 +102,7 @@ impl Wanted {
     fn lines(&mut self, cli: &Cli, frame: &Frame) -> anyhow::Result<()> {
         let mut input = Input::new(BufReader::new(std::io::stdin()), None);
         while let Some(line) = input.next_line()? {
+            self.silent = false;
             // Passed on byte for byte, but never a password.
             if !spec::has_password(line.raw()) {
                 frame.out.forward(&line)?;
@@ -215,7 +227,10 @@ fn prepare(setup: &Setup<'_>, specs: &[Spec], tally: &mut Tally) -> anyhow::Resu
         }
     }
     for entry in &setup.left {
-        let work = ready.iter().find(|r| r.export.owner == entry.owner).or(ready.first()).map(|r| &r.work);
+        // Another user may not see the job, and would take it for gone.
+        let sees = |owner: &str| owner == entry.owner || matches!(owner, "SYS" | "SYSTEM");
+        let own = ready.iter().find(|r| r.export.owner == entry.owner);
+        let work = own.or_else(|| ready.iter().find(|r| sees(&r.export.owner))).map(|r| &r.work);
         if let Err(error) = reconcile(setup, entry, work) {
             setup.say(Log::warning(format!("clean up after an earlier run: {error:#}")))?;
             tally.warned = true;

@@ -21,8 +21,47 @@ use crate::plan::Policy;
 use crate::spec::Spec;
 
 /// Parameters that leave tables or rows out on purpose.
-const FILTERS: &[&str] =
-    &["EXCLUDE", "INCLUDE", "QUERY", "CONTENT", "SAMPLE", "DATA_OPTIONS", "VIEWS_AS_TABLES"];
+const FILTERS: &[&str] = &["INCLUDE", "QUERY", "CONTENT", "SAMPLE", "DATA_OPTIONS", "VIEWS_AS_TABLES"];
+
+/// What EXCLUDE may name without leaving a table out: with these each table must still be exported.
+const NO_TABLES: &[&str] = &[
+    "STATISTICS",
+    "TABLE_STATISTICS",
+    "INDEX_STATISTICS",
+    "INDEX",
+    "CONSTRAINT",
+    "REF_CONSTRAINT",
+    "GRANT",
+    "OBJECT_GRANT",
+    "SYSTEM_GRANT",
+    "ROLE_GRANT",
+    "DEFAULT_ROLE",
+    "TABLESPACE_QUOTA",
+    "USER",
+    "PASSWORD_HISTORY",
+    "TRIGGER",
+    "VIEW",
+    "SYNONYM",
+    "SEQUENCE",
+    "PROCEDURE",
+    "FUNCTION",
+    "PACKAGE",
+    "COMMENT",
+    "DB_LINK",
+    "JOB",
+    "AUDIT",
+    "MARKER",
+];
+
+/// Whether a parameter of expdp leaves tables or rows out on purpose.
+fn filters((name, value): &(String, String)) -> bool {
+    if name != "EXCLUDE" {
+        return FILTERS.contains(&name.as_str());
+    }
+    // With names (INDEX:"LIKE 'X%'") there may be commas anywhere; those are not looked into.
+    let harmless = |word: &str| NO_TABLES.iter().any(|n| n.eq_ignore_ascii_case(word.trim()));
+    !value.split(',').all(harmless)
+}
 
 /// The programs for one schema's logon.
 #[derive(Clone)]
@@ -111,9 +150,9 @@ impl<'a> Setup<'a> {
         )?;
         let log = frame.log(&cli.common, "dp-export.log")?;
         let private = private_dir(&state_dir)?;
-        expdp::clean(&private)?;
+        expdp::clean(&private, &db)?;
         let (journal, left, aside) = Journal::open(&state_dir, &db)?;
-        let filtered = cli.parameters.iter().any(|(name, _)| FILTERS.contains(&name.as_str()));
+        let filtered = cli.parameters.iter().any(filters);
         let begun = Local::now().to_rfc3339_opts(SecondsFormat::Secs, false);
         let setup =
             Self { cli, frame, db, policy, journal, left, lock, log, log_dir, private, filtered, begun };
@@ -133,7 +172,8 @@ impl<'a> Setup<'a> {
         // One run, one schema: two runs may begin in the same second.
         let log = self.log_dir.join(format!("expdp_{name}_{stamp}_{}.log", std::process::id()));
         let transcript = self.log_dir.join("dp-export.sqlplus.log");
-        let expdp = Expdp { home, connect: spec.connect.clone(), private: self.private.clone(), log };
+        let (private, db) = (self.private.clone(), self.db.clone());
+        let expdp = Expdp { home, connect: spec.connect.clone(), private, db, log };
         Ok(Work { sqlplus: sqlplus.log(Some(transcript)), expdp })
     }
 
@@ -155,4 +195,29 @@ fn private_dir(state_dir: &std::path::Path) -> anyhow::Result<PathBuf> {
     made.and_then(|()| std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)))
         .map_err(|e| anyhow::anyhow!("make directory {}: {e}", dir.display()))?;
     Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_out_statistics_leaves_out_no_table() {
+        let filters = |name: &str, value: &str| filters(&(name.to_owned(), value.to_owned()));
+        assert!(!filters("EXCLUDE", "STATISTICS") && !filters("EXCLUDE", "statistics, index"));
+        assert!(filters("EXCLUDE", "TABLE:\"LIKE 'TMP%'\"") && filters("EXCLUDE", "STATISTICS,TABLE"));
+        assert!(filters("EXCLUDE", "INDEX:\"IN ('A','B')\"") && filters("INCLUDE", "TABLE"));
+        assert!(!filters("FILESIZE", "4G"));
+    }
+
+    #[test]
+    fn parameter_files_of_another_database_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let private = private_dir(dir.path()).unwrap();
+        for name in ["A.orapipe_1.par", "AB.orapipe_1.par"] {
+            std::fs::write(private.join(name), "userid=x").unwrap();
+        }
+        expdp::clean(&private, "A").unwrap();
+        assert!(!private.join("A.orapipe_1.par").exists() && private.join("AB.orapipe_1.par").exists());
+    }
 }

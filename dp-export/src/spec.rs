@@ -44,13 +44,21 @@ enum Timeout {
     Text(String),
 }
 
-/// Whether a line carries a password in the clear; such a line is not passed on.
+/// Whether a line carries a password in the clear, or may do so; such a line is not passed on.
+///
+/// A key that is misspelt, or a line that is no JSON (a piece of a list over several lines, a comma too many), holds it
+/// as well.
 pub fn has_password(line: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Password {
-        password: Option<serde::de::IgnoredAny>,
+    let secret = |text: &str| {
+        let text = text.to_lowercase();
+        ["passw", "pwd", "senha", "secret"].iter().any(|word| text.contains(word))
+    };
+    match serde_json::from_slice::<BTreeMap<String, serde::de::IgnoredAny>>(line) {
+        Ok(object) => {
+            object.keys().any(|k| !matches!(k.as_str(), "password_env" | "password_file") && secret(k))
+        }
+        Err(_) => secret(&String::from_utf8_lossy(line)),
     }
-    serde_json::from_slice::<Password>(line).is_ok_and(|p| p.password.is_some())
 }
 
 /// Reads one line of standard input.
@@ -58,7 +66,10 @@ pub fn has_password(line: &[u8]) -> bool {
 /// # Errors
 /// Not a schema spec, or one with a password in it: the line would be passed on to the next tool and into its logs.
 pub fn from_line(line: &[u8], service: Option<&str>) -> anyhow::Result<Spec> {
-    let raw: Raw = serde_json::from_slice(line).context("read a schema spec")?;
+    // The error of the parser may quote what it has read; only the place is told.
+    let raw: Raw = serde_json::from_slice(line).map_err(|e| {
+        anyhow::anyhow!("no schema spec: a value that was not expected, column {}", e.column())
+    })?;
     if raw.password.is_some() {
         return Err(Failure::new(Exit::Usage, "a schema spec on standard input has a password in the clear")
             .hint("use password_env, password_file (mode 600) or a wallet: lines travel on through the pipe")
@@ -225,6 +236,30 @@ mod tests {
         assert!(has_password(line));
         let error = format!("{:#}", from_line(line, None).unwrap_err());
         assert!(error.contains("password in the clear") && !error.contains("tiger"), "{error}");
+    }
+
+    #[test]
+    fn what_may_hold_a_password_is_not_passed_on() {
+        for line in [
+            &br#"{"user":"gold","password":"tiger",}"#[..],
+            br#"  "password": "tiger","#,
+            br#"[{"user":"gold","password":"tiger"},{"user":"fin","password":"lion"}]"#,
+            br#"{"password":"a","password":"tiger"}"#,
+            br#"{"user":"gold","Passwd":"tiger"}"#,
+            br#"{"user":"gold","senha":"tiger"}"#,
+        ] {
+            assert!(has_password(line), "{}", String::from_utf8_lossy(line));
+        }
+        for line in [
+            &br#"{"user":"gold","password_env":"GOLD_PW"}"#[..],
+            br#"{"user":"gold","password_file":"/x"}"#,
+            br#"{"type":"log","message":"the password will expire"}"#,
+            b"not json",
+        ] {
+            assert!(!has_password(line), "{}", String::from_utf8_lossy(line));
+        }
+        let error = format!("{:#}", from_line(br#"{"user":"gold","password":47111174}"#, None).unwrap_err());
+        assert!(!error.contains("47111174"), "{error}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use common::app::{Args, Common};
+use common::weekday::Language;
 
 /// Pack dumps into one ZIP, prove it, copy it, and rotate.
 ///
@@ -93,13 +94,6 @@ pub struct Cli {
 
     #[command(flatten)]
     pub common: Common,
-}
-
-/// Language of the names of weekdays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Language {
-    Pt,
-    En,
 }
 
 impl Args for Cli {

@@ -4,21 +4,10 @@ use anyhow::Context;
 use chrono::{DateTime, Datelike, Local, NaiveDate};
 use regex::Regex;
 
-use crate::cli::Language;
+use common::weekday::{self, Language, EN, PT};
 
-const PT: [&str; 7] =
-    ["segunda-feira", "terca-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sabado", "domingo"];
-const PT_ACCENTED: [&str; 2] = ["terça-feira", "sábado"];
-const EN: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-
-/// The day's name as the original wrote it.
-pub fn weekday(day: NaiveDate, language: Language) -> &'static str {
-    let names = match language {
-        Language::Pt => PT,
-        Language::En => EN,
-    };
-    names[day.weekday().num_days_from_monday() as usize]
-}
+/// The same without accents: archives of systems whose file names cannot have them.
+const PT_PLAIN: [&str; 2] = ["terca-feira", "sabado"];
 
 /// A template of names.
 #[derive(Debug, Clone)]
@@ -33,7 +22,7 @@ impl Names {
     /// `db` replaces `{db}`.
     pub fn new(template: &str, language: Language, db: &str) -> anyhow::Result<Self> {
         let stem = template.get(..template.len().saturating_sub(4)).unwrap_or_default();
-        let weekdays = [&PT[..], &PT_ACCENTED, &EN].concat().join("|");
+        let weekdays = [&PT[..], &PT_PLAIN, &EN].concat().join("|");
         let mut pattern = regex::escape(stem);
         for (name, form) in [
             ("weekday", format!("(?i:{weekdays})")),
@@ -53,7 +42,7 @@ impl Names {
         let day = time.date_naive();
         let name = self
             .template
-            .replace("{weekday}", weekday(day, self.language))
+            .replace("{weekday}", weekday::name(day.weekday(), self.language))
             .replace("{date}", &day.format("%Y-%m-%d").to_string())
             .replace("{time}", &time.format("%H%M%S").to_string())
             .replace("{db}", &self.db);
@@ -124,14 +113,5 @@ mod tests {
         assert_eq!(names.name(time, 1), "PROD_2026-11-23_030405.zip");
         assert!(names.is_ours("PROD_2026-11-23_030405.zip"));
         assert!(!names.is_ours("TEST_2026-11-23_030405.zip"));
-    }
-
-    #[test]
-    fn every_day_has_its_name_in_both_languages() {
-        let monday = NaiveDate::from_ymd_opt(2026, 11, 23).unwrap();
-        let all =
-            |language| (0..7).map(|n| weekday(monday + chrono::Days::new(n), language)).collect::<Vec<_>>();
-        assert_eq!(all(Language::Pt), PT);
-        assert_eq!(all(Language::En), EN);
     }
 }

@@ -19,7 +19,7 @@ use crate::run::Session;
 pub fn remove(session: &Session<'_>, archives: &[PathBuf]) -> anyhow::Result<u64> {
     let mut removed = 0;
     for archive in archives {
-        let Ok(members) = prove::list(archive) else { continue };
+        let Ok((_, members)) = prove::list(archive) else { continue };
         for member in members {
             stopped()?;
             let path = PathBuf::from(&member.path);
@@ -64,5 +64,10 @@ fn is_disposable(path: &Path, member: &Member, today: NaiveDate) -> anyhow::Resu
     }
     let (sha256, bytes) =
         readback::hash(path, &mut |_| stopped()).with_context(|| format!("read {}", path.display()))?;
-    Ok((sha256 == member.sha256).then_some(bytes))
+    // Reading takes minutes: an export may have put the next dump under this name meanwhile.
+    let unchanged = std::fs::symlink_metadata(path).is_ok_and(|now| {
+        (now.dev(), now.ino(), now.len()) == (meta.dev(), meta.ino(), meta.len())
+            && (now.mtime(), now.mtime_nsec()) == (meta.mtime(), meta.mtime_nsec())
+    });
+    Ok((sha256 == member.sha256 && unchanged).then_some(bytes))
 }

@@ -62,7 +62,7 @@ pub fn survey(
     question: &Question,
     tick: &mut dyn FnMut(u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Survey> {
-    let names = Names::new(&question.template, crate::cli::Language::Pt, &question.db)?;
+    let names = Names::new(&question.template, common::weekday::Language::Pt, &question.db)?;
     let mut survey = Survey::default();
     for entry in std::fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let entry = entry.with_context(|| format!("list {}", dir.display()))?;

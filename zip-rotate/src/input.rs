@@ -43,10 +43,16 @@ pub fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Given> {
             .into());
     }
     let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
+    let mut silent = true;
     while let Some(line) = input.next_line()? {
+        silent = false;
         match understand(&line) {
             Ok(Some(Known::File(file))) => given.files.push(file),
-            Ok(Some(Known::Lack(lack))) => given.lacks.push(lack),
+            Ok(Some(Known::Lack(lack))) => {
+                // Its run_end says so as well, where there is one.
+                given.exit = given.exit.worse(Exit::Partial);
+                given.lacks.push(lack);
+            }
             Ok(None) => {}
             Err(error) => {
                 given.bad_lines += 1;
@@ -55,6 +61,13 @@ pub fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Given> {
                 frame.out.emit(&Log::error(format!("{error:#}")))?;
             }
         }
+    }
+    if silent {
+        // Not even a run_begin: the tool before this one was not found or died at once.
+        let message = "standard input had no line at all: whatever should have written to it never started";
+        frame.out.emit(&Log::error(message))?;
+        given.lacks.push(message.to_owned());
+        given.exit = Exit::Failed;
     }
     let worst = input.worst();
     if worst != Exit::Success && given.lacks.is_empty() {

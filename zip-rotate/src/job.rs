@@ -11,7 +11,7 @@ use common::{durable, signals};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::archive;
+use crate::archive::Heir;
 use crate::facts::{self, Question, Survey};
 use crate::pack::hex;
 use crate::readback;
@@ -46,8 +46,7 @@ pub struct Copy {
     pub name: String,
     pub bytes: u64,
     pub sha256: String,
-    pub complete: bool,
-    pub db: String,
+    pub heir: Heir,
     /// Beginning of the names of our unfinished copies, and the rest for this one.
     pub temporary: (String, String),
 }
@@ -154,8 +153,8 @@ fn copy_it(copy: &Copy, tick: &mut dyn FnMut(u64) -> anyhow::Result<()>) -> anyh
     sweep(dir, &copy.temporary.0)?;
     if std::fs::symlink_metadata(&target).is_ok() {
         ensure!(
-            archive::may_replace(&target, copy.complete, &copy.db),
-            "{} is there and worth more, or not ours: it is not overwritten",
+            copy.heir.may_replace(&target),
+            "{} is there and holds what the new one has not, or is not ours: it is not overwritten",
             target.display()
         );
     }

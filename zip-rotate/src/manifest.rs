@@ -20,6 +20,9 @@ pub struct Head {
     pub backup_time: DateTime<FixedOffset>,
     /// Name of the database, empty where none was known.
     pub db: String,
+    /// Name of the host that made it; only in the member. Several hosts may share a directory for copies.
+    #[serde(default)]
+    pub host: String,
     /// Why it is not complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
@@ -54,6 +57,7 @@ impl Head {
             complete,
             backup_time,
             db: parts.next().unwrap_or_default().to_owned(),
+            host: String::new(),
             lacks: Vec::new(),
         })
     }
@@ -112,6 +116,7 @@ mod tests {
             complete: false,
             backup_time: DateTime::parse_from_rfc3339("2026-11-20T03:00:00-03:00").unwrap(),
             db: "PROD".to_owned(),
+            host: String::new(),
             lacks: Vec::new(),
         };
         assert_eq!(head.comment(), "orapipe zip-rotate; partial; 2026-11-20T03:00:00-03:00; PROD");

@@ -142,11 +142,11 @@ fn digests(pieces: &Receiver<Piece>) -> Vec<String> {
     all
 }
 
-/// The list of members of an archive, read without the rest.
-pub fn list(path: &Path) -> anyhow::Result<Vec<Member>> {
+/// What an archive says of itself and the list of its members, read without the rest.
+pub fn list(path: &Path) -> anyhow::Result<(Head, Vec<Member>)> {
     let mut zip = archive::open(path)?;
     let member = zip
         .by_name(manifest::MEMBER)
         .with_context(|| format!("{} of {}", manifest::MEMBER, path.display()))?;
-    Ok(manifest::read(BufReader::new(member))?.1)
+    manifest::read(BufReader::new(member))
 }

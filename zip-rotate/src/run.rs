@@ -15,7 +15,7 @@ use common::record::{File as FileRecord, Log, Planned, Role};
 use sha2::{Digest, Sha256};
 
 use crate::apply::{self, text, Side};
-use crate::archive;
+use crate::archive::{self, Heir};
 use crate::cli::Cli;
 use crate::collect::{collect, Collected};
 use crate::copies;
@@ -152,13 +152,20 @@ fn verify(path: &Path, frame: &Frame, db: &str) -> anyhow::Result<Report> {
     let mut paths = vec![path.to_owned()];
     if path.is_dir() {
         let list = std::fs::read_dir(path).with_context(|| format!("list {}", path.display()))?;
-        paths = list.filter_map(|e| Some(e.ok()?.path())).collect();
+        let list: Result<Vec<_>, _> = list.map(|e| e.map(|e| e.path())).collect();
+        paths = list.with_context(|| format!("list {}", path.display()))?;
         paths.retain(|p| p.file_name().and_then(|n| n.to_str()).is_some_and(is_archive));
         paths.sort();
     } else if !path.exists() {
         return Err(Failure::new(Exit::Usage, format!("{} is not there", path.display())).into());
     }
     let mut report = Report::new(Exit::Success);
+    if paths.is_empty() {
+        let message = format!("no archive is in {}: nothing is proven", path.display());
+        frame.out.emit(&Log::error(&message))?;
+        report.exit = Some(Exit::Finding);
+        report.message = Some(message);
+    }
     for path in &paths {
         match prove(path, None, &mut |_| job::stopped()) {
             Ok(proof) => {
@@ -264,8 +271,9 @@ impl Session<'_> {
             return Ok(report);
         }
         let complete = lacks.is_empty() && given.exit == Exit::Success;
-        let head = Head { complete, backup_time: self.started.fixed_offset(), db: self.db.clone(), lacks };
-        let name = self.free_name(complete);
+        let (db, host) = (self.db.clone(), common::app::host());
+        let head = Head { complete, backup_time: self.started.fixed_offset(), db, host, lacks };
+        let name = self.free_name(&heir(&head, &sources));
         self.check_space(&sources)?;
         if self.cli.common.dry_run {
             return self.rehearse(&sources, name, complete, report);
@@ -273,7 +281,7 @@ impl Session<'_> {
         let made = self.make(&sources, &head, name)?;
         report.count("archives", 1);
         report.count("bytes", made.proof.bytes);
-        let copied = self.copy_all(&made, &mut report)?;
+        let copied = self.copy_all(&made, &heir(&head, &sources), &mut report)?;
         let why = if given.exit != Exit::Success {
             Some("the run before was no success")
         } else if !made.complete {
@@ -291,10 +299,10 @@ impl Session<'_> {
     }
 
     /// The name of the new archive. One that is taken is used again only when nothing of worth is lost by it.
-    fn free_name(&self, complete: bool) -> String {
+    fn free_name(&self, heir: &Heir) -> String {
         let usable = |name: &String| {
             let path = self.dir.join(name);
-            std::fs::symlink_metadata(&path).is_err() || archive::may_replace(&path, complete, &self.db)
+            std::fs::symlink_metadata(&path).is_err() || heir.may_replace(&path)
         };
         let mut names = (1..10_000).map(|n| self.names.name(self.started, n));
         names.find(usable).unwrap_or_else(|| self.names.name(self.started, std::process::id()))
@@ -393,7 +401,7 @@ impl Session<'_> {
     }
 
     /// Copies the archive to every place and says whether all of it worked.
-    fn copy_all(&mut self, made: &Made, report: &mut Report) -> anyhow::Result<bool> {
+    fn copy_all(&mut self, made: &Made, heir: &Heir, report: &mut Report) -> anyhow::Result<bool> {
         let mut all = true;
         for place in self.places()? {
             let dir = place.dir.clone();
@@ -403,8 +411,7 @@ impl Session<'_> {
                 name: made.name.clone(),
                 bytes: made.proof.bytes,
                 sha256: made.proof.sha256.clone(),
-                complete: made.complete,
-                db: self.db.clone(),
+                heir: heir.clone(),
                 temporary: (self.prefix(), format!("{}.tmp", self.frame.run)),
             };
             match self.perform(&Job::Copy(copy), true) {
@@ -524,6 +531,17 @@ impl Session<'_> {
             apply::rehearse(self, side, Some(new.clone()))?;
         }
         Ok(report)
+    }
+}
+
+/// What decides whether the new archive may have a name that is taken.
+fn heir(head: &Head, sources: &[Source]) -> Heir {
+    Heir {
+        complete: head.complete,
+        db: head.db.clone(),
+        host: head.host.clone(),
+        // As the members are written.
+        paths: sources.iter().map(|s| s.path.display().to_string()).collect(),
     }
 }
 

@@ -81,6 +81,7 @@ struct Forms {
     object: Regex,
     dump: Regex,
     prompt: Regex,
+    more: Regex,
 }
 
 fn forms() -> Option<&'static Forms> {
@@ -108,6 +109,7 @@ fn build() -> Result<Forms, regex::Error> {
         code: Regex::new(r"^((?:ORA|UDE|UDI|DUE|DUI|EXP|IMP|LRM|TNS|KUP|PLS)-\d{5}):? ?(.*)$")?,
         object: Regex::new(r#""[^"]+"\."[^"]+"(?::"[^"]+"(?:\."[^"]+")?)?"#)?,
         dump: Regex::new(r"^ {2,}(\S.*)$")?,
+        more: Regex::new(r"^(?:[\w-]+(?: [\w-]+){0,2} Error: \d+:|Additional information:)")?,
         prompt: Regex::new(r"^(?:Username|Password|Nome do usu.{0,2}rio|Senha|Usuario|Contrase.{0,2}a): *$")?,
     })
 }
@@ -179,7 +181,7 @@ impl Reader {
         } else if self.is_dump_heading(line) {
             self.dumps = true;
         }
-        self.stack = self.stack && self.forms.code.is_match(line);
+        self.stack = self.stack && (self.forms.code.is_match(line) || self.continues(line));
     }
 
     /// `Dump file set for HR.SYS_EXPORT_SCHEMA_01 is:` in any language: the job without quotes, a colon at the end.
@@ -190,8 +192,7 @@ impl Reader {
 
     fn message(&mut self, line: &str, number: usize) -> bool {
         let Some(found) = self.forms.code.captures(line) else {
-            if self.stack && line.starts_with(' ') {
-                // A text that goes on in the next line.
+            if self.stack && self.continues(line) {
                 if let Some(last) = self.now.messages.last_mut() {
                     last.text.push(' ');
                     last.text.push_str(line.trim());
@@ -220,6 +221,11 @@ impl Reader {
         self.dumps = false;
         self.stack = true;
         true
+    }
+
+    /// A text that goes on in the next line: indented, or what the operating system said.
+    fn continues(&self, line: &str) -> bool {
+        line.starts_with(' ') || self.forms.more.is_match(line)
     }
 
     fn row(&mut self, line: &str) -> bool {

@@ -83,10 +83,8 @@ impl Stage {
 /// The default name of an archive of so many days ago.
 pub fn dated(age: i64) -> String {
     let day = chrono::Local::now().date_naive() - chrono::Duration::days(age);
-    let weekday =
-        ["segunda-feira", "terca-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sabado", "domingo"];
-    let n = chrono::Datelike::weekday(&day).num_days_from_monday();
-    format!("backup_{}_{}.zip", weekday[n as usize], day.format("%Y-%m-%d"))
+    let weekday = common::weekday::name(chrono::Datelike::weekday(&day), common::weekday::Language::Pt);
+    format!("backup_{weekday}_{}.zip", day.format("%Y-%m-%d"))
 }
 
 /// The path of the archive that a run has made.
