@@ -290,7 +290,7 @@ async fn one(
         }
         Fault::FlipAnswer | Fault::CutAnswer | Fault::Stall => {
             let response = forward(request, upstream, Bend::Straight, &entry).await;
-            let length = response.as_ref().ok().and_then(|r| length(r)).filter(|_| !is_head).unwrap_or(0);
+            let length = response.as_ref().ok().and_then(length).filter(|_| !is_head).unwrap_or(0);
             match fault {
                 Fault::Stall if length == 0 => never().await,
                 Fault::CutAnswer if length == 0 => resets().await,

@@ -151,7 +151,7 @@ impl Rule {
         self.operation.is_none_or(|o| o == call.operation)
             && self.part.is_none_or(|p| p == call.part)
             && self.key.as_ref().is_none_or(|k| call.key.contains(k))
-            && !(self.whole && !call.range.is_empty())
+            && (!self.whole || call.range.is_empty())
     }
 }
 
