@@ -13,6 +13,7 @@ mod hotbackup;
 mod idle;
 mod lan;
 mod measure;
+mod s3;
 mod slow;
 mod start;
 mod table;
@@ -100,6 +101,11 @@ pub fn ship(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
 /// What `bench hotbackup` measures.
 pub fn hotbackup(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
     hotbackup::run(options, table)
+}
+
+/// What `bench s3` measures: uploads and downloads of large and of small files.
+pub fn s3(options: &Options, table: &mut Table) -> anyhow::Result<Vec<Goal>> {
+    s3::run(options, table)
 }
 
 /// What `bench start` measures.

@@ -57,6 +57,8 @@ enum What {
     Ship,
     /// ts-hotbackup on a LAN and on a slow link
     Hotbackup,
+    /// s3-put and s3-get beside s5cmd, the AWS CLI and boto3
+    S3,
     /// Start-up time and size of the tools
     Start,
     /// zip-rotate beside Python's zipfile, zip and pigz
@@ -98,6 +100,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     let measured = match args.what {
         What::Ship => bench::ship(&options, &mut table),
         What::Hotbackup => bench::hotbackup(&options, &mut table),
+        What::S3 => bench::s3(&options, &mut table),
         What::Start => bench::start(&options, &mut table),
         What::Zip => bench::zip(&options, &mut table),
     };
