@@ -68,6 +68,7 @@ mkfs.ext4   e2fsprogs       e2fsprogs
 fsfreeze    util-linux      util-linux
 postfix     postfix         postfix
 promtool    prometheus      golang-github-prometheus
+faketime    faketime        libfaketime
 browser     chromium-headless-shell chromium-headless
 '
 
@@ -92,7 +93,7 @@ install_packages() {
             ;;
         dnf | yum)
             # They live in EPEL.
-            if [[ " $* " == *" ShellCheck "* || " $* " == *" xxhash "* || " $* " == *" 7zip "* || " $* " == *" chromium-headless "* || " $* " == *" golang-github-prometheus "* ]]; then
+            if [[ " $* " == *" ShellCheck "* || " $* " == *" xxhash "* || " $* " == *" 7zip "* || " $* " == *" chromium-headless "* || " $* " == *" golang-github-prometheus "* || " $* " == *" libfaketime "* ]]; then
                 # shellcheck disable=SC1091 # the file is the machine's own
                 release=$(. /etc/os-release && printf '%s' "${VERSION_ID%%.*}")
                 as_root "$manager" install -y "oracle-epel-release-el$release" || as_root "$manager" install -y epel-release
