@@ -25,7 +25,7 @@ for argument; do
 done
 
 PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
-minimum=1.85
+minimum=1.92
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: error: %s\n' "$1" >&2; shift; for hint in "$@"; do printf 'setup: hint: %s\n' "$hint" >&2; done; exit 1; }

@@ -137,7 +137,7 @@ fn set_up_says_what_to_do_about_an_old_rust() {
     let mut command = stage.command("setup.sh");
     let (status, text) = said(command.env("PATH", format!("{}:/usr/sbin", bin.display())));
     assert_eq!(status, 1, "{text}");
-    assert!(text.contains("cargo is 1.63.0, needed is 1.85 or later"), "{text}");
+    assert!(text.contains("cargo is 1.63.0, needed is 1.92 or later"), "{text}");
     assert!(text.contains("rustup.rs"), "{text}");
 }
 

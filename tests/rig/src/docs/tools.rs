@@ -13,8 +13,11 @@ use clap_complete::Shell;
 #[allow(dead_code)]
 mod arch_ship;
 #[path = "../../../../rman-run/src/cli.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod rman_run;
+#[path = "../../../../dp-export/src/cli.rs"]
+#[allow(dead_code)]
+mod dp_export;
 #[path = "../../../../mailreport/src/cli.rs"]
 #[allow(dead_code)]
 mod mailreport;
@@ -43,6 +46,7 @@ const WIDTH: usize = 100;
 fn commands() -> Vec<Command> {
     let commands = [
         arch_ship::Cli::command(),
+        dp_export::Cli::command(),
         mailreport::Cli::command(),
         rman_run::Cli::command(),
         s3_get::Cli::command(),
