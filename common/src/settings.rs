@@ -223,7 +223,10 @@ fn unquote(value: &str) -> Option<String> {
 
 /// Whether this setting is one that nobody else may read.
 pub fn holds_secret(name: &str, value: &str) -> bool {
-    let named = ["PASSWORD", "SECRET", "TOKEN"].iter().any(|word| name.contains(word));
+    let named = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "SENHA"].iter().any(|word| name.contains(word))
+        || ["_PW", "_PWD"].iter().any(|end| name.ends_with(end))
+        // The original's list of schemas with their passwords.
+        || (name == "ORACLE_USERS" && value.contains("\"password\""));
     let file = name.ends_with("_FILE");
     let connect = name.contains("CONNECT") && user_and_password(value).is_some();
     (named && !file || connect) && !value.is_empty()
@@ -349,6 +352,11 @@ mod tests {
     #[test]
     fn knows_what_is_secret() {
         assert!(holds_secret("SMTP_PASSWORD", "x"));
+        assert!(
+            holds_secret("GOLD_PW", "x") && !holds_secret("PWD", "/home") && !holds_secret("OLDPWD", "/")
+        );
+        assert!(holds_secret("ORACLE_USERS", r#"[{"user":"GOLD","password":"x"}]"#));
+        assert!(!holds_secret("ORACLE_USERS", r#"[{"user":"GOLD","password_env":"GOLD_PW"}]"#));
         assert!(holds_secret("SQLPLUS_CONNECTION_STRING", "sys/oracle@prod as sysdba"));
         assert!(!holds_secret("SQLPLUS_CONNECTION_STRING", "/ as sysdba"));
         assert!(!holds_secret("SQLPLUS_CONNECTION_STRING", "/@prod"));
