@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Local, Utc};
+use chrono::{DateTime, Duration, Local, Utc};
 use common::exit::Exit;
 use common::record::{
     ArchivedLog, CopyStatus, Datafile, Export, ExportStatus, File, Gap, Kept, Level, Line, Log, LogStatus,
@@ -11,6 +11,7 @@ use common::record::{
     Tablespace, VERSION,
 };
 use serde::de::DeserializeOwned;
+use serde::de::IgnoredAny;
 use serde::Deserialize;
 
 use crate::codes;
@@ -79,6 +80,7 @@ pub struct Problem {
 pub struct ToolRun {
     pub tool: String,
     pub run: String,
+    pub begun: Option<DateTime<Utc>>,
     /// `None`: it never ended, its tool has died.
     pub end: Option<RunEnd>,
     /// What becomes a good backup if the run ends with status 0.
@@ -152,7 +154,10 @@ impl Facts {
     }
 
     fn understand(&mut self, line: &Line, head: &Head<'_>) -> anyhow::Result<()> {
-        // A hand-made line names a file and nothing else.
+        if head.kind.is_none() && is_schema(line) {
+            return Ok(());
+        }
+        // Any other hand-made line names a file and nothing else.
         let kind = head.kind.as_deref().unwrap_or(File::TYPE);
         let known = KNOWN.contains(&kind);
         if !known {
@@ -204,6 +209,7 @@ impl Facts {
         self.runs.push(ToolRun {
             tool: head.tool.as_deref().unwrap_or("?").to_owned(),
             run: head.run.as_deref().unwrap_or_default().to_owned(),
+            begun: at,
             ..ToolRun::default()
         });
     }
@@ -266,10 +272,22 @@ impl Facts {
         if matches!(file.role, Some(Role::Log | Role::ExportLog)) && file.host.is_none() {
             self.logs.file(&file.path);
         }
-        for asset in Asset::of_file(file) {
-            self.asset(head, asset);
+        if self.is_new(head, file) {
+            for asset in Asset::of_file(file) {
+                self.asset(head, asset);
+            }
         }
         self.count(kind, Fate::Done, file.bytes);
+    }
+
+    /// Whether a file was made by the run that tells of it: one that was downloaded or only verified is no new backup,
+    /// and its age must not be forgotten.
+    fn is_new(&self, head: &Head<'_>, file: &File) -> bool {
+        let begun = self.run_of(head).and_then(|index| self.runs[index].begun);
+        let made = file.backup_time.as_deref().and_then(format::parse);
+        // Times of backups have whole seconds.
+        let older = made.zip(begun).is_some_and(|(made, begun)| made + Duration::seconds(2) < begun);
+        head.tool.as_deref() != Some("s3-get") && !older
     }
 
     fn archived_log(&mut self, head: &Head<'_>, log: &ArchivedLog) {
@@ -506,6 +524,17 @@ fn copied(status: CopyStatus) -> Fate {
     }
 }
 
+/// A line without a type that `dp-export` has read, and passed on as every tool does: a schema to export.
+fn is_schema(line: &Line) -> bool {
+    #[derive(Deserialize)]
+    struct Keys {
+        path: Option<IgnoredAny>,
+        schema: Option<IgnoredAny>,
+        user: Option<IgnoredAny>,
+    }
+    line.as_payload::<Keys>().is_ok_and(|k| k.path.is_none() && (k.schema.is_some() || k.user.is_some()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -550,6 +579,20 @@ mod tests {
     }
 
     #[test]
+    fn an_old_backup_that_is_verified_or_downloaded_is_no_new_one() {
+        let archive = |tool: &str, at: &str| {
+            let file = format!(
+                "{{\"type\":\"file\",\"tool\":\"{tool}\",\"run\":\"r\",\"path\":\"/b/x.zip\",\"bytes\":10,\
+                 \"role\":\"archive\",\"backup_time\":\"{at}\"}}"
+            );
+            !facts(&bracket(tool, 0, &file), &[]).protection.good.is_empty()
+        };
+        assert!(archive("zip-rotate", "2026-11-20T00:00:00-03:00"));
+        assert!(!archive("zip-rotate", "2026-11-12T00:00:00-03:00"));
+        assert!(!archive("s3-get", "2026-11-20T00:00:00-03:00"));
+    }
+
+    #[test]
     fn silence_is_no_success() {
         assert_eq!(facts("", &[]).exit, Some(Exit::Failed));
         assert_eq!(facts("{\"path\":\"/x\"}", &[]).exit, Some(Exit::Success));
@@ -578,6 +621,13 @@ mod tests {
         assert_eq!(facts.exit, Some(Exit::Partial));
         assert_eq!(facts.problems[2].reason, "record version 2, this program knows 1");
         assert_eq!(facts.problems[1].name, "2");
+    }
+
+    #[test]
+    fn the_schemas_that_dp_export_passes_on_are_no_bad_lines() {
+        let inside = "{\"schema\":\"HR\"}\n{\"user\":\"GOLD\",\"password_env\":\"GOLD_PW\",\"timeout\":\"3h\"}";
+        let facts = facts(&bracket("dp-export", 0, inside), &[]);
+        assert_eq!((facts.bad_lines, facts.exit), (0, Some(Exit::Success)));
     }
 
     #[test]

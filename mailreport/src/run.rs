@@ -15,7 +15,7 @@ use common::record::{Input, Log, Mail, MailStatus, Out, Planned};
 use common::signals;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
-use crate::cli::{Cli, STATUS_LINE};
+use crate::cli::{Cli, Only, STATUS_LINE};
 use crate::deliver::{self, Event};
 use crate::facts::Facts;
 use crate::history::{Entry, History};
@@ -28,6 +28,9 @@ use crate::verdict::{self, Verdict};
 use crate::view::{self, Context, View};
 use crate::{logs, nagios, ping, prometheus};
 
+/// A file system in memory, for a mail when the spool cannot be written.
+const MEMORY: &str = "/dev/shm";
+const IN_MEMORY: &str = "orapipe-mail-";
 /// How long a run waits for another one that is sending.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -222,13 +225,27 @@ impl<'a> Session<'a> {
                 None => None,
             };
             let spool = self.put(delivery.as_ref(), made.as_ref(), wanted)?;
-            // After the mail is in the spool: a run that dies before has told nobody, and its verdict is no old one.
-            self.remember(&facts, verdict)?;
+            // After the mail is in the spool: a run that dies before, or that could not keep its mail, has told nobody,
+            // and its verdict is no old one.
+            let told = match &delivery {
+                Some(delivery) => {
+                    !wanted || delivery.transport.is_none() || (spool.is_some() && made.is_some())
+                }
+                None => !wanted,
+            };
+            if told || self.cli.only != Only::Change {
+                self.remember(&facts, verdict)?;
+            }
             self.metrics(&facts, None)?;
             self.files(made.as_ref(), delivery.as_ref())?;
             if let (Some(spool), Some(Delivery { transport: Some(transport), .. })) = (&spool, &delivery) {
                 self.send(spool, transport)?;
                 self.mails(&facts, spool)?;
+                let in_memory = spool.dir().parent() == Some(Path::new(MEMORY))
+                    && spool.dir().file_name().is_some_and(|n| n.to_string_lossy().starts_with(IN_MEMORY));
+                if in_memory && spool.is_done()? {
+                    let _gone = std::fs::remove_dir_all(spool.dir());
+                }
             }
             self.ping(verdict)?;
         }
@@ -285,7 +302,30 @@ impl<'a> Session<'a> {
         match put() {
             Ok(spool) => Ok(Some(spool)),
             Err(error) => {
-                self.trouble(&error.context("the mail could not be kept, and was not sent"))?;
+                self.trouble(&error.context("the mail could not be kept on disk"))?;
+                self.put_in_memory(delivery, made.filter(|_| wanted))
+            }
+        }
+    }
+
+    /// A full disk is what the mail is to tell of: it is tried from memory then. What is not sent stays there, and a
+    /// log record says where.
+    fn put_in_memory(&mut self, delivery: &Delivery, made: Option<&Made>) -> anyhow::Result<Option<Spool>> {
+        let Some(made) = made else { return Ok(None) };
+        let put = || -> anyhow::Result<Spool> {
+            // Of a name that nobody knows before, for its owner only.
+            let dir = tempfile::Builder::new().prefix(IN_MEMORY).tempdir_in(MEMORY)?;
+            let spool = Spool::open(dir.path())?;
+            spool.put(&self.meta(delivery, made), &made.bytes)?;
+            let _kept = dir.keep();
+            Ok(spool)
+        };
+        match put() {
+            Ok(spool) => Ok(Some(spool)),
+            Err(error) => {
+                self.trouble(
+                    &error.context("the mail could not be kept in memory either, and was not sent"),
+                )?;
                 Ok(None)
             }
         }

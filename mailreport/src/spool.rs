@@ -96,6 +96,11 @@ impl Spool {
         Ok(list(&self.dir.join("failed"))?.len())
     }
 
+    /// Whether nothing waits and nothing was refused.
+    pub fn is_done(&self) -> anyhow::Result<bool> {
+        Ok(self.names()?.is_empty() && self.failed()? == 0)
+    }
+
     /// Reads a mail; `None` when another run has taken it away meanwhile.
     ///
     /// # Errors
