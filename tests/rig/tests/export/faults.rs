@@ -68,7 +68,7 @@ fn a_fatal_error_a_full_disk_and_a_vanished_dump_are_failures() -> Result<()> {
     let (_, run) = after_a_good_one(&[Kind::DiskFull], 2)?;
     check(&run, "failed", Some("ORA-31693"), "No space left")?;
     let (_, run) = after_a_good_one(&[Kind::NoDump], 2)?;
-    check(&run, "failed", None, "names no dump file")?;
+    check(&run, "failed", None, "is not there")?;
     ensure!(export(&run, "GOLD")?.number("expdp_exit") == Some(0));
     Ok(())
 }
