@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use common::app::Frame;
 use common::exit::{Exit, Failure};
 use common::record::{Export, ExportStatus, File, Input, Line, Log, Role};
+use serde::de::IgnoredAny;
+use serde::Deserialize;
 
 use crate::cli::Cli;
 
@@ -108,8 +110,20 @@ fn understand(line: &Line) -> anyhow::Result<Option<Known>> {
             Ok(Some(Known::Lack(format!("export of schema {} {status}{why}", export.schema))))
         }
         Some(_) => Ok(None),
+        None if is_schema(line) => Ok(None),
         None => Ok(Some(Known::File(wanted(line.as_payload()?)))),
     }
+}
+
+/// A line that `dp-export` has read, and passed on as every tool does: a schema to export.
+fn is_schema(line: &Line) -> bool {
+    #[derive(Deserialize)]
+    struct Keys {
+        path: Option<IgnoredAny>,
+        schema: Option<IgnoredAny>,
+        user: Option<IgnoredAny>,
+    }
+    line.as_payload::<Keys>().is_ok_and(|k| k.path.is_none() && (k.schema.is_some() || k.user.is_some()))
 }
 
 fn wanted(file: File) -> Wanted {
