@@ -1,4 +1,4 @@
-//! Compares the standby's datafiles with what the primary had at an SCN, for the demo: one `NAME=value` per line, the
+//! Compares a standby's or a restored database's datafiles with what was there at an SCN, for the demo: one `NAME=value` per line, the
 //! differences on standard error. Ends with 1 when anything differs.
 
 use std::io::Write;
@@ -26,6 +26,9 @@ enum What {
         #[arg(long)]
         scn: u64,
     },
+    /// Every block of a database that was restored in place, and is mounted, against its own truth at the SCN that it has
+    /// reached.
+    Restored { dir: PathBuf },
     /// Counts blocks that are torn: one half from before a write, one from after.
     Torn { files: Vec<PathBuf> },
 }
@@ -44,8 +47,20 @@ fn main() -> ExitCode {
 fn run(what: &What) -> Result<bool> {
     match what {
         What::Truth { primary, standby, scn } => truth(primary, standby, *scn),
+        What::Restored { dir } => restored(dir),
         What::Torn { files } => torn(files),
     }
+}
+
+fn restored(dir: &Path) -> Result<bool> {
+    let found = orasim::server::physics::compare(dir, dir, None)?;
+    for line in found.explain() {
+        writeln!(std::io::stderr(), "{line}")?;
+    }
+    let blocks: u64 = found.files.iter().map(|f| u64::from(f.blocks)).sum();
+    let (files, scn, equal) = (found.files.len(), found.scn, found.equal());
+    writeln!(std::io::stdout(), "files={files}\nblocks={blocks}\nreached={scn}\nequal={equal}")?;
+    Ok(equal)
 }
 
 fn truth(primary: &Path, standby: &Path, scn: u64) -> Result<bool> {
