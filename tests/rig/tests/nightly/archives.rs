@@ -51,7 +51,12 @@ print(json.dumps([[look(d, n) for n in sorted(os.listdir(d)) if n.endswith('.zip
 
 /// Reads every archive of two directories.
 pub fn look(local: &Path, network: &Path) -> Result<(Vec<Archive>, Vec<Archive>)> {
-    let out = Command::new("python3").args(["-c", LOOK]).arg(local).arg(network).output().context("start python3")?;
+    let out = Command::new("python3")
+        .args(["-c", LOOK])
+        .arg(local)
+        .arg(network)
+        .output()
+        .context("start python3")?;
     ensure!(out.status.success(), "python3: {}", String::from_utf8_lossy(&out.stderr));
     serde_json::from_slice(&out.stdout).context("read what python3 told")
 }
@@ -59,13 +64,20 @@ pub fn look(local: &Path, network: &Path) -> Result<(Vec<Archive>, Vec<Archive>)
 /// Objects with their rows by dump, of an archive that unzip has extracted; an error when a dump is not whole.
 pub fn dumps(archive: &Path) -> Result<BTreeMap<String, Vec<(String, u64)>>> {
     let dir = tempfile::tempdir()?;
-    let out = Command::new("unzip").arg("-q").arg(archive).arg("-d").arg(dir.path()).output().context("start unzip")?;
+    let out = Command::new("unzip")
+        .arg("-q")
+        .arg(archive)
+        .arg("-d")
+        .arg(dir.path())
+        .output()
+        .context("start unzip")?;
     ensure!(out.status.success(), "unzip {}: {}", archive.display(), String::from_utf8_lossy(&out.stderr));
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir.path())? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".DMP") {
-            let contents = dump::read(&dir.path().join(&name)).with_context(|| archive.display().to_string())?;
+            let contents =
+                dump::read(&dir.path().join(&name)).with_context(|| archive.display().to_string())?;
             found.insert(name, contents.into_iter().map(|c| (c.object, c.rows)).collect());
         }
     }

@@ -171,7 +171,10 @@ fn when_all_fail_or_a_tool_dies_the_mail_is_critical() -> Result<()> {
     for tool in ["arch-ship", "dp-export", "mailreport"] {
         std::os::unix::fs::symlink(rig::tool::program(tool)?, zip.join(tool))?;
     }
-    write_program(&zip.join("zip-rotate"), "#!/bin/bash\nread -r line; printf '%s\\n' \"$line\"; kill -9 $$\n")?;
+    write_program(
+        &zip.join("zip-rotate"),
+        "#!/bin/bash\nread -r line; printf '%s\\n' \"$line\"; kill -9 $$\n",
+    )?;
     scene.stage.database(0, |_| {})?;
     let mut call = call("60s", PASSWORD);
     call.env.push(("ORAPIPE_BIN".into(), zip.to_string_lossy().into_owned()));

@@ -150,7 +150,8 @@ impl Stage {
         let mut env = clean_environment();
         let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.into());
         let path = |path: &Path| path.to_string_lossy().into_owned();
-        let users = ["GOLD", "FIN"].map(|u| format!(r#"{{"user":"{u}","password":"{PASSWORD}","schema":"{u}"}}"#));
+        let users =
+            ["GOLD", "FIN"].map(|u| format!(r#"{{"user":"{u}","password":"{PASSWORD}","schema":"{u}"}}"#));
         set("HOME", &path(self.root.path()));
         set("TZ", "America/Sao_Paulo");
         set("ORAPIPE_BIN", &path(&rig::tool::bin_dir()?));
@@ -258,7 +259,8 @@ impl Stage {
 /// Names in a directory, sorted.
 pub fn names(dir: &Path) -> Result<Vec<String>> {
     let list = std::fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))?;
-    let mut names = list.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()?;
+    let mut names =
+        list.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()?;
     names.sort();
     Ok(names)
 }
@@ -365,7 +367,8 @@ impl Night {
     }
 
     fn said(&self) -> String {
-        let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+        let read =
+            |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
         format!("{}\n{}", read(&self.stdout), read(&self.stderr))
     }
 }
@@ -404,7 +407,8 @@ impl Ran {
         let files = self.of("file").filter(|r| r["role"] == "archive");
         let mut here = files.filter_map(|r| {
             let path = Path::new(r["path"].as_str()?);
-            (path.parent()? == dir).then(|| path.file_name()?.to_str().map(str::to_owned).zip(r["sha256"].as_str()))?
+            (path.parent()? == dir)
+                .then(|| path.file_name()?.to_str().map(str::to_owned).zip(r["sha256"].as_str()))?
         });
         here.next().map(|(name, sha256)| (name, sha256.to_owned()))
     }

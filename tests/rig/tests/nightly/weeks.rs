@@ -89,7 +89,8 @@ impl Event {
     }
 
     fn faults(self, config: &mut Config) {
-        let fatal = Kind::Fatal { code: 1578, text: "ORACLE data block corrupted (file # 7, block # 131)".into() };
+        let fatal =
+            Kind::Fatal { code: 1578, text: "ORACLE data block corrupted (file # 7, block # 131)".into() };
         let skip = Kind::Skip { object: "\"GOLD\".\"NOTAS\"".into(), code: 1555 };
         let of = |schema: &str, kind: &Kind| Fault { schema: schema.into(), kind: kind.clone() };
         config.faults = match self {
@@ -138,7 +139,10 @@ impl Side {
             there.iter().map(|a| &a.name).collect::<Vec<_>>()
         );
         if let Some((name, sha256)) = &self.newest {
-            let found = there.iter().find(|a| a.name == *name).with_context(|| format!("{name} is lost in {}", dir.display()))?;
+            let found = there
+                .iter()
+                .find(|a| a.name == *name)
+                .with_context(|| format!("{name} is lost in {}", dir.display()))?;
             ensure!(found.good() && found.sha256 == *sha256, "{name} in {} was changed", dir.display());
         }
         Ok(())
@@ -189,7 +193,11 @@ struct Weeks {
 impl Weeks {
     fn cloud(&self) -> std::path::PathBuf {
         let there = self.stage.cloud();
-        if there.is_dir() { there } else { self.stage.cloud_elsewhere() }
+        if there.is_dir() {
+            there
+        } else {
+            self.stage.cloud_elsewhere()
+        }
     }
 
     /// What must hold at any time, between nights and after a kill.
@@ -345,9 +353,16 @@ impl Weeks {
             let schema = name.split('_').next().unwrap_or_default();
             let all = truth.get(schema).with_context(|| format!("a dump {name}"))?;
             if name.ends_with(".PARTIAL.DMP") {
-                ensure!(contents.len() < all.len() && contents.iter().all(|c| all.contains(c)), "{name}: {contents:?}");
+                ensure!(
+                    contents.len() < all.len() && contents.iter().all(|c| all.contains(c)),
+                    "{name}: {contents:?}"
+                );
             } else {
-                ensure!(contents == all, "{name} in {}: {contents:?}, the database has {all:?}", archive.display());
+                ensure!(
+                    contents == all,
+                    "{name} in {}: {contents:?}, the database has {all:?}",
+                    archive.display()
+                );
             }
         }
         ensure!(!complete || found.len() == truth.len(), "{}: {:?}", archive.display(), found.keys());
@@ -388,7 +403,9 @@ fn sixty_nights() -> Result<()> {
         usual: Duration::from_secs(1),
     };
     for night in 0..NIGHTS {
-        weeks.night(night).with_context(|| format!("night {night}, {}: {:?}", date(night).unwrap_or_default(), event(night)))?;
+        weeks.night(night).with_context(|| {
+            format!("night {night}, {}: {:?}", date(night).unwrap_or_default(), event(night))
+        })?;
         if night % 15 == 14 {
             weeks.verify().with_context(|| format!("after night {night}"))?;
         }
