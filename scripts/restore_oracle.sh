@@ -49,9 +49,9 @@ if [ -z "$dir" ]; then
     exit 64
 fi
 if [ "$plan_only" = yes ]; then
-    s3-get --manifests | rman-run plan ${target[@]+"${target[@]}"}
+    s3-get --manifests | rman-run plan "$mode" ${target[@]+"${target[@]}"}
     exit
 fi
 mkdir -p "$dir"
 # The exit status of the last tool is that of the whole pipeline.
-s3-get --manifests | rman-run plan ${target[@]+"${target[@]}"} | s3-get --dest "$dir" | rman-run restore "$mode" ${target[@]+"${target[@]}"} ${options[@]+"${options[@]}"}
+s3-get --manifests | rman-run plan "$mode" ${target[@]+"${target[@]}"} | s3-get --dest "$dir" | rman-run restore "$mode" ${target[@]+"${target[@]}"} ${options[@]+"${options[@]}"}

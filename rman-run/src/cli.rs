@@ -51,7 +51,7 @@ pub struct Cli {
     pub command: Command,
 
     /// check-log: the logs to judge, "-" is standard input. restore: FULL or INCREMENTAL [default: what is best].
-    /// plan: "-" for standard input
+    /// plan: the same, and "-" for standard input
     #[arg(value_name = "ARG")]
     pub args: Vec<String>,
 

@@ -33,7 +33,7 @@ enum Mode {
     Best,
     /// Level 0 or full, then redo alone.
     Full,
-    /// As best; it is worth a warning when there is no level 1.
+    /// As best; it says so when no level 1 is used.
     Incremental,
 }
 
@@ -143,8 +143,8 @@ fn choose(
             report.count("pieces", locals.len() as u64);
             let level1 = plan.chains.iter().any(|c| c.items.len() > 1);
             if mode == Mode::Incremental && !level1 {
-                frame.out.emit(&Log::warning("no level 1 can be used: a level 0 and redo are restored"))?;
-                report.exit = report.exit.map(|e| e.worse(Exit::Partial));
+                // The plan takes what is the least to fetch; that is no failure.
+                frame.out.emit(&Log::info("no level 1 is used: a level 0 and redo are restored"))?;
             }
             return Ok((intake, plan));
         }

@@ -19,7 +19,8 @@ use super::times;
 /// Plans a restore from the records on standard input.
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     let target = target(&cli.until)?;
-    if let Some(other) = cli.args.iter().find(|a| *a != "-") {
+    let mode = |a: &String| a.eq_ignore_ascii_case("full") || a.eq_ignore_ascii_case("incremental");
+    if let Some(other) = cli.args.iter().find(|a| *a != "-" && !mode(a)) {
         return Err(Failure::new(
             Exit::Usage,
             format!("plan reads records from standard input, not {other}"),
@@ -28,8 +29,12 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         .into());
     }
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("take standard input")?;
-    let intake =
+    let mut intake =
         intake::read(stdin.into(), Place::Anywhere, &Without::new(&cli.restore.without), cli.restore.dbid)?;
+    // As `restore FULL` will do, or what it needs would not be fetched.
+    if cli.args.iter().any(|a| a.eq_ignore_ascii_case("full")) {
+        intake.catalogue.datafiles.retain(|d| d.is_base());
+    }
     let mut report = Report::new(Exit::Success);
     notes(frame, &intake, &mut report)?;
     let mut solver = Solver::new(&intake.catalogue);

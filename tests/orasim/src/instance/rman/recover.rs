@@ -257,6 +257,10 @@ impl RecoverJob {
     fn look_ahead(&self, inner: &Inner, start: u64) -> Result<Vec<Event>, Failure> {
         let control = inner.control().map_err(|e| failed(&e))?;
         let (mut events, mut lost) = (Vec::new(), Vec::new());
+        if start >= self.limit.scn {
+            // All files are where recovery is to end: no redo is needed.
+            return Ok(events);
+        }
         for log in select::known_logs(control) {
             let enabled = control.threads.iter().any(|t| t.thread == log.thread && t.enabled);
             if log.next_scn <= start || log.first_scn >= self.limit.scn || !enabled {
@@ -368,7 +372,10 @@ impl RecoverJob {
                         events.push(Event::LogApplied { thread, sequence, path });
                         continue;
                     }
-                    None => return self.fetch(&mut inner, session, &need, events),
+                    None => match Self::unrecorded(&inner, &need) {
+                        Some((log, path)) => (Ok(log), path),
+                        None => return self.fetch(&mut inner, session, &need, events),
+                    },
                 },
             };
             match read {
@@ -391,6 +398,16 @@ impl RecoverJob {
 
     fn checked(inner: &Inner, path: &std::path::Path, need: &Need) -> Result<Log, engine::OraError> {
         inner.read_needed(path, need)
+    }
+
+    /// With a restored control file RMAN also looks where LOG_ARCHIVE_DEST_1 and LOG_ARCHIVE_FORMAT would have put a log of
+    /// which the control file does not know yet.
+    fn unrecorded(inner: &Inner, need: &Need) -> Option<(Log, PathBuf)> {
+        if inner.control().ok()?.kind != Kind::Backup {
+            return None;
+        }
+        let path = inner.suggestion(need, None);
+        Some((inner.read_needed(&path, need).ok()?, path))
     }
 
     /// The log is not on disk: it comes out of a piece, or recovery ends.
