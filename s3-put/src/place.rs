@@ -34,6 +34,20 @@ pub struct Place {
 }
 
 impl Place {
+    /// Address of the server. One with a password in it is refused, and not repeated: it would go into logs and journals.
+    pub fn endpoint(&self) -> anyhow::Result<Option<String>> {
+        let authority = |url: &str| {
+            let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+            rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')
+        };
+        if self.endpoint_url.as_deref().is_some_and(authority) {
+            return Err(Failure::new(Exit::Usage, "the address of the server has a user or a password in it")
+                .hint("leave it out of --endpoint-url; credentials go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+                .into());
+        }
+        Ok(self.endpoint_url.clone())
+    }
+
     /// The bucket, or what to do about it.
     pub fn bucket(&self) -> anyhow::Result<&str> {
         self.bucket.as_deref().ok_or_else(|| {
@@ -82,6 +96,19 @@ mod tests {
         assert_eq!(prefix("backups").unwrap(), "backups/");
         assert_eq!(prefix("backups/").unwrap(), "backups/");
         assert_eq!(prefix("").unwrap(), "");
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_repeated() {
+        #[derive(clap::Parser)]
+        struct Only {
+            #[command(flatten)]
+            place: Place,
+        }
+        let place = |url: &str| <Only as clap::Parser>::parse_from(["x", "--endpoint-url", url]).place;
+        let error = format!("{:?}", place("https://user:s3cr3t@s3.example.com/x").endpoint().unwrap_err());
+        assert!(!error.contains("s3cr3t"), "{error}");
+        place("https://s3.example.com:9000/@x").endpoint().unwrap();
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Default for Told {
 #[derive(Deserialize)]
 struct Short {
     key: Option<String>,
+    /// What s3-put takes for a file; a manifest brings such lines back.
+    path: Option<String>,
     bucket: Option<String>,
     sha256: Option<String>,
     bytes: Option<u64>,
@@ -54,11 +56,16 @@ pub fn read(out: Out) -> anyhow::Result<Told> {
                 Some("file") => join.file(line.decode::<FileRecord>()?),
                 None => {
                     let short: Short = line.as_payload()?;
-                    let key = short.key.ok_or_else(|| {
-                        anyhow::anyhow!("line {} of the input: neither type nor key", line.number())
-                    })?;
-                    let Short { bucket, sha256, bytes, .. } = short;
-                    join.wanted(Wanted { bucket, key, bytes, sha256, file: None }, None);
+                    let Short { key, path, bucket, sha256, bytes } = short;
+                    match (key, path) {
+                        (Some(key), _) => {
+                            join.wanted(Wanted { bucket, key, bytes, sha256, file: None }, None);
+                        }
+                        (None, Some(_)) => {}
+                        (None, None) => {
+                            anyhow::bail!("line {} of the input: neither type nor key", line.number())
+                        }
+                    }
                 }
                 Some(_) => {}
             }
@@ -80,7 +87,7 @@ pub fn read(out: Out) -> anyhow::Result<Told> {
 #[derive(Debug, Default)]
 struct Join {
     order: Vec<(Wanted, Option<String>)>,
-    by_key: HashMap<String, usize>,
+    by_key: HashMap<(Option<String>, String), usize>,
     by_sha256: HashMap<String, FileRecord>,
     by_path: HashMap<String, FileRecord>,
 }
@@ -105,11 +112,12 @@ impl Join {
 
     fn wanted(&mut self, wanted: Wanted, path: Option<String>) {
         let entry = (wanted, path);
-        match self.by_key.get(&entry.0.key) {
+        let place = (entry.0.bucket.clone(), entry.0.key.clone());
+        match self.by_key.get(&place) {
             // The same object again: a later run found it present.
             Some(at) => self.order[*at] = entry,
             None => {
-                self.by_key.insert(entry.0.key.clone(), self.order.len());
+                self.by_key.insert(place, self.order.len());
                 self.order.push(entry);
             }
         }

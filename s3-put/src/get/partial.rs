@@ -11,6 +11,8 @@ use rustix::fs::{flock, FlockOperation};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::put::journal::is_named;
+
 /// Which object the ranges are of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -53,7 +55,8 @@ impl Partial {
             file.with_context(|| format!("open {}", path.display()))
         };
         let file = open(&path)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() || !is_named(&file, &path) {
+            // The other one may have given it its final name since our open: it is not ours to write to.
             return Ok(None);
         }
         let journal = open(&journal_path)?;

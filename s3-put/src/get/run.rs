@@ -95,8 +95,7 @@ async fn proceed(cli: &Cli, frame: &Frame, told: &Told) -> anyhow::Result<Report
             let _closed = out.emit(&note);
         })
     };
-    let settings =
-        Settings { bucket, region: cli.place.region.clone(), endpoint: cli.place.endpoint_url.clone() };
+    let settings = Settings { bucket, region: cli.place.region.clone(), endpoint: cli.place.endpoint()? };
     let patience = (cli.place.retry_for, cli.place.stall_timeout);
     let store = Store::open(settings, patience, cli.bwlimit, note).await.map_err(|t| t.failure())?;
     if cli.manifests {
@@ -108,7 +107,15 @@ async fn proceed(cli: &Cli, frame: &Frame, told: &Told) -> anyhow::Result<Report
         turns: Semaphore::new(usize::from(cli.concurrency)),
         range_size: cli.range_size,
     };
-    let all = Run { cli, frame, store, wires, log, hopeless: OnceLock::new() };
+    let all = Run {
+        cli,
+        frame,
+        store,
+        wires,
+        log,
+        hopeless: OnceLock::new(),
+        bucket: tokio::sync::OnceCell::new(),
+    };
     all.objects(told).await
 }
 
@@ -119,6 +126,8 @@ struct Run<'a> {
     wires: Wires,
     log: LogFile,
     hopeless: OnceLock<Trouble>,
+    /// Whether there is such a bucket; asked when the first object is not there.
+    bucket: tokio::sync::OnceCell<()>,
 }
 
 /// An object that is there.
@@ -144,6 +153,9 @@ impl Run<'_> {
                 Ok((name, seen)) => found.push((wanted, name, seen)),
                 Err(trouble) => self.failed(wanted, &trouble, &mut tally)?,
             }
+        }
+        if let Some(trouble) = self.hopeless.get().filter(|t| found.is_empty() && t.kind != Kind::Stopped) {
+            return Err(trouble.failure().into());
         }
         if let Some(dir) = &self.cli.dest {
             self.prepare(dir, &found)?;
@@ -178,7 +190,11 @@ impl Run<'_> {
                         Some(Done::Fetched { resumed }) if resumed > 0 => tally.resumed += 1,
                         _ => tally.uploaded += 1,
                     }
-                    unproven += u64::from(one.unproven);
+                    if let Some(what) = &one.unproven {
+                        unproven += 1;
+                        let failure = Failure::new(Exit::Partial, what.clone());
+                        common::app::report_error(self.frame.tool, &failure.into());
+                    }
                     (one.emit)(&self.frame.out)?;
                 }
                 Err(trouble) => self.failed(wanted, &trouble, &mut tally)?,
@@ -207,7 +223,11 @@ impl Run<'_> {
             ));
         }
         let name = name.map_err(|why| Trouble::new(Kind::Refused, why))?;
-        let seen = self.store.head(&wanted.key).await.and_then(|seen| {
+        let looked = match self.store.head(&wanted.key).await {
+            Ok(None) => self.bucket.get_or_try_init(|| self.store.bucket_is_there()).await.map(|()| None),
+            looked => looked,
+        };
+        let seen = looked.and_then(|seen| {
             seen.ok_or_else(|| {
                 Trouble::new(
                     Kind::Missing,
@@ -289,8 +309,9 @@ impl Run<'_> {
         let dir = dir.canonicalize().map_err(|e| Trouble::local(&e.into()))?;
         let fetched = download::download(&self.store, &self.wires, (&dir, name), wanted, seen).await?;
         let path = fetched.record.path.clone();
-        let unproven = fetched.proofs.is_none();
-        let proofs = fetched.proofs.map(|p| p.join(", ")).unwrap_or_default();
+        let unproven = fetched.proofs.is_none().then(|| unknown(&path));
+        let warning = unproven.clone();
+        let proofs = fetched.proofs.map_or_else(|| "nothing".to_owned(), |p| p.join(", "));
         let how = match &fetched.done {
             Done::Present => "was there".to_owned(),
             Done::Fetched { resumed: 0 } => "fetched".to_owned(),
@@ -302,8 +323,8 @@ impl Run<'_> {
             done: Some(fetched.done),
             unproven,
             emit: Box::new(move |out| {
-                if unproven {
-                    out.emit(&Log::warning(unknown(&path)))?;
+                if let Some(warning) = warning {
+                    out.emit(&Log::warning(warning))?;
                 }
                 out.emit(&record)
             }),
@@ -314,9 +335,10 @@ impl Run<'_> {
         let read = fetch(&self.store, &self.wires, &wanted.key, seen, &Nothing).await?;
         let unproven = match judge(wanted.sha256.as_deref(), seen, &read) {
             Verdict::Wrong(why) => return Err(download::wrong(&self.store, &wanted.key, &why)),
-            Verdict::Unproven => true,
-            Verdict::Proven(_) => false,
+            Verdict::Unproven => Some(unknown(&wanted.key)),
+            Verdict::Proven(_) => None,
         };
+        let warning = unproven.clone();
         let object = Object {
             bucket: self.store.bucket().to_owned(),
             key: wanted.key.clone(),
@@ -335,8 +357,8 @@ impl Run<'_> {
             done: None,
             unproven,
             emit: Box::new(move |out| {
-                if unproven {
-                    out.emit(&Log::warning(unknown(&object.key)))?;
+                if let Some(warning) = warning {
+                    out.emit(&Log::warning(warning))?;
                 }
                 out.emit(&object)
             }),
@@ -399,7 +421,8 @@ type Emit = Box<dyn FnOnce(&common::record::Out) -> anyhow::Result<()> + Send>;
 /// An object that is done; its records are written by the one who counts.
 struct One {
     done: Option<Done>,
-    unproven: bool,
+    /// Why it is not proven.
+    unproven: Option<String>,
     emit: Emit,
 }
 

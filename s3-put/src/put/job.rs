@@ -260,7 +260,8 @@ pub async fn upload(
     job: &Job,
 ) -> Result<Stored, Trouble> {
     let expected = job.record.as_ref().and_then(|r| r.sha256.as_deref());
-    if session.known.may_exist(&session.store, key).await? {
+    // Without If-None-Match the listing from the beginning of the run is too old to rely on.
+    if session.known.may_exist(&session.store, key).await? || !session.store.mode().conditional {
         if let Some(seen) = look(session, key).await? {
             return present(session, source, path, key, seen, expected).await;
         }
@@ -278,7 +279,7 @@ pub async fn upload(
 }
 
 /// HeadObject, for a user who may not be allowed to see whether a key is taken.
-async fn look(session: &Session, key: &str) -> Result<Option<Seen>, Trouble> {
+pub async fn look(session: &Session, key: &str) -> Result<Option<Seen>, Trouble> {
     match session.store.head(key).await {
         Err(trouble) if trouble.kind == Kind::Denied && session.store.mode().conditional => {
             session.store.note_once(common::record::Log::warning(

@@ -153,7 +153,8 @@ impl Journal {
     }
 }
 
-fn is_named(file: &File, path: &Path) -> bool {
+/// Whether an open file still has its name.
+pub fn is_named(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, Local, NaiveDate};
-use common::durable;
 use common::record::{Log, Removed};
 use regex::Regex;
 
@@ -104,6 +103,11 @@ pub async fn finish(
     }
     let current: Vec<PathBuf> = others.iter().cloned().chain([own.to_owned()]).collect();
     for found in old(&look(dir)?, &current, Local::now().date_naive()) {
+        let identity = match Source::open(&found.path) {
+            Ok(source) => source.identity,
+            // Another run was faster.
+            Err(_) => continue,
+        };
         let (path, stored) = match upload(found.path.clone()).await? {
             Ok(done) => done,
             Err(trouble) => {
@@ -113,7 +117,10 @@ pub async fn finish(
                 continue;
             }
         };
-        durable::remove(&path)?;
+        if let Err(error) = super::release::delete_one(&path, &identity) {
+            session.recorder.emit(&Log::warning(format!("{error:#}")))?;
+            continue;
+        }
         session.recorder.emit(&Removed {
             reason: format!("an old log, stored as s3://{}/{}", session.store.bucket(), stored.key),
             path: Some(path.to_string_lossy().into_owned()),

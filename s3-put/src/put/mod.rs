@@ -8,7 +8,7 @@ pub mod cli;
 mod exists;
 mod input;
 mod job;
-mod journal;
+pub(crate) mod journal;
 mod key;
 mod logs;
 mod manifest;

@@ -242,10 +242,25 @@ impl Upload<'_> {
         Ok((number, Done { etag, crc64, length, sent: true }))
     }
 
+    /// The object is there, perhaps by somebody else: then our parts would be an orphan.
+    async fn give_up(&self) {
+        if let Err(trouble) = abort(self.session, self.key, &self.id).await {
+            self.session.log.warning(&format!("{trouble}; s3-put --cleanup removes it"));
+        }
+    }
+
     /// CompleteMultipartUpload, and the proof of its result, also when its answer was lost.
     async fn complete(&self, done: &BTreeMap<u64, Done>, hashes: Hashes) -> Result<Stored, Trouble> {
         let session = self.session;
         let what = format!("complete s3://{}/{}", session.store.bucket(), self.key);
+        if super::job::look(session, self.key).await?.is_some() {
+            // Not every server knows If-None-Match, and some pass over it: an object that came while we were sending
+            // would be replaced.
+            let trouble = Trouble::new(Kind::Conflict, format!("{what}: the key was taken meanwhile"));
+            let stored = taken(session, self.key, hashes, trouble).await?;
+            self.give_up().await;
+            return Ok(stored);
+        }
         let answer = session
             .store
             .call(&what, Deed::Completes, Limit::Long, |client, mode, _| {
@@ -287,9 +302,13 @@ impl Upload<'_> {
                 };
                 stored(session, self.key, answer, hashes, how).await
             }
-            // The upload is gone or the key is taken: by an earlier attempt of ours whose answer was lost, or not.
-            Err(trouble) if matches!(trouble.kind, Kind::Missing | Kind::Conflict) => {
-                let mut stored = taken(session, self.key, hashes, gone(trouble)).await?;
+            // The upload is gone, the key is taken, or nobody answered: by an earlier attempt of ours, or not.
+            Err(trouble) if matches!(trouble.kind, Kind::Missing | Kind::Conflict | Kind::Unreachable) => {
+                let unreachable = trouble.kind == Kind::Unreachable;
+                let looked = taken(session, self.key, hashes, gone(trouble.clone())).await;
+                // Without an answer nobody knows whether our own upload is lost: it stays, for the next run.
+                let mut stored = looked.map_err(|other| if unreachable { trouble } else { other })?;
+                self.give_up().await;
                 (stored.status, stored.parts, stored.resent) = how;
                 Ok(stored)
             }

@@ -45,7 +45,8 @@ pub fn delete(session: &Session, outcomes: &[Outcome]) -> anyhow::Result<(u64, V
     Ok((deleted, problems))
 }
 
-fn delete_one(path: &Path, stored: &Identity) -> anyhow::Result<()> {
+/// Deletes a file if it is still the one that was stored.
+pub fn delete_one(path: &Path, stored: &Identity) -> anyhow::Result<()> {
     let now = Source::open(path)?.identity;
     if let Some(change) = now.change_since(stored) {
         anyhow::bail!("{} is not deleted: it is not the file that was stored ({change})", path.display());

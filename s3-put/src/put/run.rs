@@ -133,8 +133,7 @@ async fn open(
             let _closed = recorder.emit(&note);
         })
     };
-    let settings =
-        Settings { bucket, region: cli.place.region.clone(), endpoint: cli.place.endpoint_url.clone() };
+    let settings = Settings { bucket, region: cli.place.region.clone(), endpoint: cli.place.endpoint()? };
     let patience = (cli.place.retry_for, cli.place.stall_timeout);
     let store = Store::open(settings, patience, cli.bwlimit, note).await.map_err(|t| t.failure())?;
     let concurrency = usize::from(cli.concurrency);

@@ -22,7 +22,7 @@ use super::{Kind, Trouble};
 pub enum Limit {
     /// A question: 60 s for the whole answer.
     Short,
-    /// CompleteMultipartUpload: the server may have to copy the whole object.
+    /// CompleteMultipartUpload: the server may have to copy the whole object. One attempt may take as long as all.
     Long,
     /// A body moves; only standstill is limited.
     Moving,
@@ -171,7 +171,7 @@ impl Store {
             attempt += 1;
             let (connection, mode, pace) = (self.connection(), self.mode(), self.pace());
             let sent = request(connection.client, mode, pace.clone());
-            let facts = match self.watched(sent, &pace, limit).await? {
+            let facts = match self.watched(sent, &pace, (limit, deed, mode)).await? {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => Facts::of(&error),
                 Err(stalled) => stalled,
@@ -202,12 +202,14 @@ impl Store {
         &self,
         attempt: impl Future<Output = R>,
         pace: &Pace,
-        limit: Limit,
+        (limit, deed, mode): (Limit, Deed, Mode),
     ) -> Result<Result<R, Facts>, Trouble> {
         let (every, what) = match limit {
+            // A body that the SDK hashes for its signature goes out unseen: only its answer can be waited for.
+            Limit::Moving if deed == Deed::Sends && !mode.unsigned => (self.stall * 8, "no answer"),
             Limit::Moving => (self.stall, "not a byte moved"),
             Limit::Short => (Duration::from_secs(60).min(self.stall * 4), "no answer"),
-            Limit::Long => (Duration::from_secs(900).max(self.stall), "no answer"),
+            Limit::Long => (self.retry_for.max(self.stall), "no answer"),
         };
         let standstill = async {
             let mut seen = pace.bytes();
@@ -288,8 +290,14 @@ impl Store {
             return Ok(());
         }
         let same = region.is_none() || region == now.region;
+        let place = self.settings.endpoint.clone().or_else(|| now.endpoint.clone());
         // The region is enough for Amazon and for any server under a fixed name; an address alone is all we have else.
         let address = if same { address } else { None };
+        // From TLS to plain text is no way for backups and session tokens.
+        let plain = |a: &String| {
+            a.starts_with("http://") && !place.as_deref().is_some_and(|p| p.starts_with("http://"))
+        };
+        let address = address.filter(|a| !plain(a));
         if renewals.redirected || same && address.is_none() {
             return Err(Trouble::new(
                 Kind::Other,

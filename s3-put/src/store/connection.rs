@@ -12,7 +12,10 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::decide;
 use super::facts::chain;
-use super::Trouble;
+use super::{Kind, Trouble};
+
+/// How long the source of the credentials may take: a process, a token service, the metadata of the host.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What a client is made of besides the AWS credential chain.
 #[derive(Debug, Clone)]
@@ -47,7 +50,21 @@ impl Connection {
         let Some(provider) = shared.credentials_provider() else {
             return Err(decide::no_credentials(&bucket));
         };
-        if let Err(error) = provider.provide_credentials().await {
+        let provided = tokio::select! {
+            provided = tokio::time::timeout(PATIENCE, provider.provide_credentials()) => provided,
+            () = super::stopped() => return Err(Trouble::stopped()),
+        };
+        let Ok(provided) = provided else {
+            let seconds = PATIENCE.as_secs();
+            return Err(Trouble::new(
+                Kind::Unreachable,
+                format!("{bucket}: the source of the credentials has not answered for {seconds} s"),
+            )
+            .hint(
+                "try `aws sts get-caller-identity`; look at credential_process, SSO or the metadata service",
+            ));
+        };
+        if let Err(error) = provided {
             let text = chain(&error);
             let mut trouble = decide::no_credentials(&bucket);
             if !text.contains("no providers in chain") && !text.contains("was not enabled") {

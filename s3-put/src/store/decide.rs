@@ -84,7 +84,7 @@ const MOVED: [&str; 4] = [
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 ];
-const BUSY: [&str; 7] = [
+const BUSY: [&str; 8] = [
     "SlowDown",
     "InternalError",
     "ServiceUnavailable",
@@ -92,6 +92,7 @@ const BUSY: [&str; 7] = [
     "RequestTimeoutException",
     "Throttling",
     "TooManyRequests",
+    "OperationAborted",
 ];
 /// What arrived is not what was announced: it was damaged on the way, and may arrive whole the next time.
 const DAMAGED: [&str; 5] =
@@ -137,10 +138,7 @@ pub fn decide(facts: &Facts, about: About<'_>) -> Action {
         return Action::Retry;
     }
     if code == "NoSuchBucket" {
-        return fail(
-            Kind::NoBucket,
-            "make the bucket, or correct S3_BUCKET_NAME (--bucket), AWS_REGION or --endpoint-url",
-        );
+        return fail(Kind::NoBucket, NO_BUCKET);
     }
     match facts.status {
         400 | 405 | 411 | 501 => match downgrade(facts, about) {
@@ -161,6 +159,10 @@ pub fn decide(facts: &Facts, about: About<'_>) -> Action {
         _ => fail(Kind::Other, ""),
     }
 }
+
+/// What to do about a bucket that is not there.
+pub const NO_BUCKET: &str =
+    "make the bucket, or correct S3_BUCKET_NAME (--bucket), AWS_REGION or --endpoint-url";
 
 const CREDENTIALS: &str = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or AWS_PROFILE";
 

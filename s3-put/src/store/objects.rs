@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use chrono::{DateTime, Utc};
 
 use super::call::{Limit, Store};
-use super::decide::Deed;
+use super::decide::{Deed, NO_BUCKET};
 use super::digest::{self, Both, Hashes};
 use super::{Kind, Trouble};
 
@@ -54,12 +55,20 @@ impl Store {
         let what = format!("look at s3://{}/{key}", self.bucket());
         let answer = self
             .call(&what, Deed::Plain, Limit::Short, |client, _, _| {
-                client
+                let request = client
                     .head_object()
                     .bucket(self.bucket())
                     .key(key)
                     .checksum_mode(ChecksumMode::Enabled)
-                    .send()
+                    .send();
+                async move {
+                    let head = request.await?;
+                    // Every object has one: without it somebody in between has answered, not S3.
+                    if head.e_tag().is_none_or(str::is_empty) {
+                        return Err(SdkError::timeout_error("the answer has no ETag: it is not one of S3"));
+                    }
+                    Ok(head)
+                }
             })
             .await;
         match answer {
@@ -91,6 +100,27 @@ impl Store {
             }
             Err(trouble) if trouble.kind == Kind::Missing => Ok(None),
             Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Fails with [`Kind::NoBucket`] when there is no such bucket; a HEAD of an object cannot tell. Who is not allowed
+    /// to ask learns nothing, which is no error.
+    ///
+    /// # Errors
+    /// [`Kind::NoBucket`].
+    pub async fn bucket_is_there(&self) -> Result<(), Trouble> {
+        let what = format!("look at bucket {}", self.bucket());
+        let answer = self
+            .call(&what, Deed::Plain, Limit::Short, |client, _, _| {
+                client.head_bucket().bucket(self.bucket()).send()
+            })
+            .await;
+        match answer {
+            Err(trouble) if matches!(trouble.kind, Kind::Missing | Kind::NoBucket) => {
+                Err(Trouble::new(Kind::NoBucket, format!("bucket {} does not exist", self.bucket()))
+                    .hint(NO_BUCKET))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -174,6 +204,13 @@ impl Store {
                         .send()
                 })
                 .await?;
+            let continues = |range: &str| range.starts_with(&format!("bytes {from}-"));
+            if from > 0 && !answer.content_range().is_some_and(continues) {
+                return Err(Trouble::new(
+                    Kind::Unsupported,
+                    format!("{what}: the server does not answer ranges"),
+                ));
+            }
             let length = u64::try_from(answer.content_length().unwrap_or(0)).unwrap_or(0);
             let mut body = answer.body;
             let mut got = 0;

@@ -116,3 +116,50 @@ fn interrupted_it_says_so_and_the_next_run_goes_on() {
     assert_eq!((&ran.object()["status"], &ran.object()["resent_parts"]), (&"resumed".into(), &0.into()));
     bench.assert_nothing_twice();
 }
+
+#[test]
+fn an_upload_that_another_host_began_for_another_file_gives_no_object_that_cannot_be_fetched() {
+    let mut bench = Bench::new();
+    let theirs = content(SIZE, 1);
+    let file = bench.file("x.bkp", SIZE, 1);
+    let line = |hash: &str| format!("{{\"path\":\"{}\",\"sha256\":\"{hash}\"}}\n", file.display());
+    let args = ["--no-manifest", "--key", "{prefix}{name}"];
+    bench.rules(vec![Rule::on(Operation::CompleteMultipartUpload, Fault::Hold { executed: false })]);
+    let mut child = bench.put_command(&args).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, line(&super::bench::sha256(&theirs)).as_bytes()).unwrap();
+    drop(stdin);
+    bench.proxy.wait_held(Duration::from_secs(60)).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    bench.server.settle().unwrap();
+    bench.rules(Vec::new());
+    // The same key and size, the same beginning, another end; its SHA-256 is not that of the metadata.
+    bench.state = bench.path("another-host");
+    let mut ours = theirs;
+    *ours.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, &ours).unwrap();
+    let hash = super::bench::sha256(&ours);
+    let ran = bench.put(&args, &line(&hash));
+    ran.expect(2);
+    assert!(ran.object()["reason"].as_str().unwrap().contains("its SHA-256 is"), "{}", ran.stdout);
+    assert!(bench.keys().is_empty());
+    bench.put(&args, &line(&hash)).expect(0);
+    assert_eq!(bench.server.objects().unwrap()["backups/x.bkp"].metadata["sha256"], hash);
+    bench.get(&["--verify", "backups/x.bkp"], "").expect(0);
+}
+
+#[test]
+fn only_parts_with_the_content_of_the_file_are_taken_from_another_host() {
+    let mut bench = Bench::new();
+    kill_at(&bench, Rule::on(Operation::CompleteMultipartUpload, Fault::Hold { executed: false }));
+    bench.state = bench.path("another-host");
+    let mut ours = content(SIZE, 1);
+    *ours.last_mut().unwrap() ^= 1;
+    std::fs::write(bench.path("x.bkp"), &ours).unwrap();
+    let ran = bench.put_file(&bench.path("x.bkp"));
+    ran.expect(0);
+    assert_eq!((&ran.object()["status"], &ran.object()["resent_parts"]), (&"resumed".into(), &1.into()));
+    assert!(bench.server.object_bytes("backups/x.bkp").unwrap() == ours);
+    assert_eq!(ran.object()["sha256"], super::bench::sha256(&ours).as_str());
+}

@@ -99,7 +99,7 @@ fn damage_behind_a_server_without_checksums_is_found_by_reading_back() {
     let file = bench.file("s", 100_000, 2);
     bench.rules(vec![
         Rule::any(Fault::Refuse(Novelty::Checksum)),
-        Rule::on(PutObject, Fault::FlipRequest).nth(1),
+        Rule::on(PutObject, Fault::FlipRequest).nth(2),
         Rule::any(Fault::NoChecksum),
     ]);
     let ran = bench.put_file(&file);
@@ -150,7 +150,7 @@ fn what_will_not_pass_ends_with_its_status_and_a_hint() {
     });
     assert!(ran.expect(4).stderr.contains("SignatureDoesNotMatch") && !ran.stderr.contains("wr0ng-s3cr3t"));
     let ran = failing(Vec::new(), |c| {
-        c.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1").args(["--retry-for", "1s"]);
+        c.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1");
     });
     assert!(ran.expect(75).stderr.contains("gave up after"), "{}", ran.stderr);
     let ran = failing(vec![Rule::any(Fault::Skewed(30))], |_| ());
@@ -173,4 +173,52 @@ fn expired_credentials_are_read_again_and_a_redirect_is_followed() {
     let ran = bench.put_file(&file);
     ran.expect(0);
     assert!(ran.stdout.contains("is at sa-east-1"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_end_that_is_never_answered_is_looked_at() {
+    for executed in [true, false] {
+        let bench = Bench::new();
+        let file = bench.file("x", SIZE, 1);
+        bench.rules(vec![Rule::on(CompleteMultipartUpload, Fault::Hold { executed })]);
+        let begun = std::time::Instant::now();
+        let ran = bench.put_file(&file);
+        assert!(begun.elapsed().as_secs() < 60, "not the 15 minutes of the default");
+        if executed {
+            ran.expect(0);
+            assert!(bench.server.object_bytes("backups/x").unwrap() == content(SIZE, 1));
+        } else {
+            ran.expect(2);
+            assert_eq!(ran.object()["status"], "failed");
+            bench.rules(Vec::new());
+            let again = bench.put_file(&file);
+            assert_eq!(again.expect(0).object()["resent_parts"], 0);
+        }
+        bench.assert_nothing_twice();
+    }
+}
+
+#[test]
+fn without_if_none_match_an_object_that_came_meanwhile_is_not_replaced() {
+    let bench = Bench::new();
+    let (ours, theirs) = (bench.file("x", SIZE, 1), bench.file("other/x", 100, 2));
+    bench.rules(vec![
+        Rule::any(Fault::Refuse(Novelty::Condition)),
+        Rule::on(UploadPart, Fault::Slow(2 << 20)).part(1),
+    ]);
+    let child = bench.start_put(&ours);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while bench.proxy.count(UploadPart) == 0 {
+        assert!(std::time::Instant::now() < end);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let direct = bench.server.endpoint();
+    let mut command =
+        bench.put_command(&["--no-manifest", "--key", "{prefix}{name}", theirs.to_str().unwrap()]);
+    super::bench::finish(command.env("AWS_ENDPOINT_URL_S3", direct).spawn().unwrap(), "").expect(0);
+    let ran = super::bench::finish(child, "");
+    ran.expect(2);
+    assert!(ran.object()["reason"].as_str().unwrap().contains("is there with another content"));
+    assert_eq!(bench.server.object_bytes("backups/x").unwrap(), content(100, 2));
+    bench.assert_nothing_twice();
 }

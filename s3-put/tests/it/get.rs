@@ -168,3 +168,45 @@ fn keys_with_one_name_and_keys_without_a_name_are_refused() {
     assert_eq!(ran.of("object").iter().filter(|o| o["status"] == "failed").count(), 3);
     assert_eq!(std::fs::read_dir(&dest).unwrap().count(), 1);
 }
+
+#[test]
+fn a_bucket_that_does_not_exist_is_said_once_with_a_hint() {
+    let bench = Bench::new();
+    let dest = bench.path("restore");
+    let dest = dest.to_str().unwrap();
+    let ran = bench.get(&["--bucket", "not-there", "--dest", dest, "a/x.bkp", "a/y.bkp"], "");
+    ran.expect(64);
+    assert_eq!(ran.stderr.matches("does not exist").count(), 1);
+    assert!(
+        ran.stderr.contains("bucket not-there does not exist")
+            && ran.stderr.contains("hint: make the bucket")
+    );
+    let ran = bench.get(&["--dest", dest, "a/x.bkp"], "");
+    ran.expect(2);
+    assert!(ran.object()["reason"].as_str().unwrap().contains("a/x.bkp is not there"));
+}
+
+#[test]
+fn short_lines_of_a_manifest_are_none_of_our_business() {
+    let bench = Bench::new();
+    let file = bench.file("x.bkp", 10, 1);
+    bench.put(&[], &format!("{{\"path\":\"{}\"}}\n", file.display())).expect(0);
+    let manifests = bench.get(&["--manifests"], "");
+    let dest = bench.path("restore");
+    bench.get(&["--dest", dest.to_str().unwrap()], &manifests.expect(0).stdout).expect(0);
+    assert_eq!(std::fs::read(dest.join("x.bkp")).unwrap(), content(10, 1));
+    bench.get(&["--dest", dest.to_str().unwrap()], "{\"other\":1}\n").expect(1);
+}
+
+#[test]
+fn an_answer_without_an_etag_is_no_object() {
+    let bench = Bench::new();
+    let dest = stored(&bench);
+    bench.rules(vec![Rule::on(Operation::HeadObject, Fault::ErrorInside { executed: false })]);
+    let ran = bench.get(&["--dest", &dest, "backups/B/c.bkp"], "");
+    assert_ne!(ran.status, 0);
+    assert!(ran.of("file").is_empty() && !bench.path("restore/c.bkp").exists());
+    bench.rules(vec![Rule::on(Operation::HeadObject, Fault::ErrorInside { executed: false }).first(2)]);
+    bench.get(&["--dest", &dest, "backups/B/c.bkp"], "").expect(0);
+    assert_eq!(std::fs::read(bench.path("restore/c.bkp")).unwrap(), content(10, 2));
+}

@@ -81,6 +81,10 @@ pub(super) async fn begin(
         let Some(parts) = parts_of(session, key, &other.id).await? else { continue };
         let Some(layout) = resume::layout_of(size, session.cli.part_size, &parts) else { continue };
         let finished = resume::finished(layout, &parts, &BTreeMap::new());
+        if finished.is_empty() {
+            // It saves nothing, and its metadata may be another file's.
+            continue;
+        }
         let id = others.swap_remove(index).id;
         session.log.info(&format!(
             "{key}: continue an upload that another host or a killed run has begun, {} of {} parts there",
@@ -88,8 +92,7 @@ pub(super) async fn begin(
             layout.count()
         ));
         let header = Some(header(&id, layout.part_size));
-        let continued = !finished.is_empty();
-        return Ok(Start { id, layout, finished, continued, header, orphans: ids(&others) });
+        return Ok(Start { id, layout, finished, continued: true, header, orphans: ids(&others) });
     }
     let layout = Layout::new(size, session.cli.part_size);
     if !layout.is_valid() {
