@@ -111,6 +111,7 @@ fn one(
     }
     let plan = lab.plan(&[])?.expect(&[0])?;
     ensure!(plan.keys() == whole.keys(), "the plan is made from the manifests");
+    verify(lab, key, how)?;
     // A record that was never of a piece has no content, so this says that the rest of the pipeline is as it was.
     if !plan.keys().contains(key) {
         return Ok(());
@@ -121,8 +122,8 @@ fn one(
     let failed = fetched.of("object").into_iter().find(|o| o["key"] == key && o["status"] == "failed");
     let failed = failed.with_context(|| format!("s3-get does not name it: {}", fetched.said()))?;
     let reason = failed["reason"].as_str().unwrap_or_default();
-    let word = if how == Harm::Removed { "is not there" } else { "" };
-    ensure!(reason.contains(word) && !reason.is_empty(), "{reason}");
+    let word = if how == Harm::Removed { "is not there" } else { "damaged" };
+    ensure!(reason.contains(word), "{reason}");
     let name = key.rsplit('/').next().unwrap_or(key);
     ensure!(!lab.at("restore").join(name).exists(), "a damaged piece has got its name");
     // What came is not enough, or enough by another way: never a silent success.
@@ -134,15 +135,28 @@ fn one(
         lab.check_truth()?;
     }
     if how == Harm::Flipped {
-        return verify(lab, key);
+        // What it says from here on was said when the object was missing.
+        return Ok(());
     }
     without(lab, key, end, of, tried)
 }
 
-/// `--verify` finds the damage as well.
-fn verify(lab: &Lab, key: &str) -> Result<()> {
-    let ran = lab.tool("s3-get", &["--verify", key], b"")?;
-    ensure!(ran.status == Some(5), "--verify ends with {:?}\n{}", ran.status, ran.said());
+/// `--verify` reads the whole bucket and names this object and no other.
+fn verify(lab: &Lab, key: &str, how: Harm) -> Result<()> {
+    let manifests = lab.tool("s3-get", &["--manifests"], b"")?.expect(&[0])?;
+    if !manifests.keys().contains(key) {
+        // The log of the upload itself is stored after the manifest.
+        let ran = lab.tool("s3-get", &["--verify", key], b"")?;
+        ensure!(ran.status != Some(0), "--verify {key}: {}", ran.said());
+        return Ok(());
+    }
+    let ran = lab.tool("s3-get", &["--verify"], &manifests.stdout)?;
+    ensure!(matches!(ran.status, Some(1 | 5)), "--verify ends with {:?}\n{}", ran.status, ran.said());
+    let failed: Vec<_> = ran.of("object").into_iter().filter(|o| o["status"] == "failed").collect();
+    ensure!(failed.len() == 1 && failed[0]["key"] == key, "{failed:?}");
+    let reason = failed[0]["reason"].as_str().unwrap_or_default();
+    let word = if how == Harm::Removed { "is not there" } else { "damaged" };
+    ensure!(reason.contains(word), "{reason}");
     Ok(())
 }
 

@@ -52,5 +52,30 @@ fn a_new_machine_its_first_backups_and_back_to_before() -> Result<()> {
         let reached = lab.restore_to(&["--until-scn", &scn.to_string()])?;
         ensure!(reached == scn, "{reached} instead of {scn}");
     }
+    third_incarnation(&mut lab, scns[3] + 7)
+}
+
+/// From the middle of the first; its control file gives autobackups names that the bucket has already.
+fn third_incarnation(lab: &mut Lab, branch: u64) -> Result<()> {
+    lab.db.sql("ALTER DATABASE OPEN RESETLOGS")?;
+    lab.write(60)?;
+    let before = lab.server.objects()?;
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let ran = lab.run(&script("backup_oracle_s3.sh"), &["FULL"], b"", &[])?.expect(&[1])?;
+    for failed in ran.of("object").into_iter().filter(|o| o["status"] == "failed") {
+        let (key, path) = (failed["key"].as_str().unwrap_or("?"), failed["path"].as_str().unwrap_or("?"));
+        ensure!(key.contains("/c-") && std::path::Path::new(path).exists(), "{failed}");
+        ensure!(ran.stderr.contains(&format!("{key} is there with another content")), "{}", ran.said());
+    }
+    let after = lab.server.objects()?;
+    let same = |key: &String| after.get(key).map(|o| &o.etag) == before.get(key).map(|o| &o.etag);
+    ensure!(before.keys().all(same), "an object was overwritten");
+    lab.truth = lab.db.dir.clone();
+    let last = lab.scn()?;
+    // Without what lies on the disk still.
+    std::fs::remove_dir_all(lab.at("rman"))?;
+    lab.lose_everything()?;
+    let reached = lab.restore_to(&[])?;
+    ensure!(reached > branch && reached <= last + 1, "{branch} {reached} {last}");
     Ok(())
 }
