@@ -32,20 +32,18 @@ running() {
     done 2>/dev/null
 }
 
-# end_those NAME...: one name after the other, and waits until they have ended.
+# end_those NAME...: all at once, and waits until they have ended.
 end_those() {
-    local name pids
-    for name; do
-        pids=$(running "$name")
-        # shellcheck disable=SC2086 # one word for each pid
-        [ -z "$pids" ] || kill -TERM $pids || true
-        for _ in $(seq 300); do
-            [ -n "$(running "$name")" ] || break
-            sleep 0.1
-        done
+    local pids
+    pids=$(running "$@")
+    # shellcheck disable=SC2086 # one word for each pid
+    [ -z "$pids" ] || kill -TERM $pids || true
+    for _ in $(seq 300); do
+        [ -n "$(running "$@")" ] || break
+        sleep 0.1
     done
 }
-# Those of a pipeline, from its beginning to its end.
+# One of them may wait for another.
 pipelines='rman-run s3-put s3-get dp-export zip-rotate mailreport'
 
 # After kill -9 of the demo, which no trap sees: ends what it has started, in the order of leave() below.
@@ -57,7 +55,8 @@ if [ "${1:-}" = --after ]; then
         DR_SESSION=$session DR_STOP_LIMIT=30 "$(dirname "$0")/orquestra_dr.sh" --stop || tmux kill-session -t "=$session" || true
     fi
     # shellcheck disable=SC2086 # one word for each name
-    end_those $pipelines arch-ship ts-hotbackup dr-host smtp-sink s3-server orasim
+    end_those $pipelines
+    for name in arch-ship ts-hotbackup dr-host smtp-sink s3-server orasim; do end_those "$name"; done
     [ "$remove" = no ] || rm -rf "$dir"
     exit 0
 fi
