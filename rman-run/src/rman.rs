@@ -47,11 +47,12 @@ impl Rman {
     /// # Errors
     /// RMAN is not found or cannot be started, or a file cannot be written or read. A failed command is no error here.
     pub fn run(&self, script: &str, log: &Path) -> anyhow::Result<Called> {
+        forget_the_dead(&std::env::temp_dir());
         let dir = tempfile::Builder::new()
-            .prefix("orapipe-rman-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .context("make a directory for rman")?;
-        let file = dir.path().join("commands.rman");
+        let file = dir.path().join(COMMANDS);
         let text = format!("{}{script}", self.connects());
         std::fs::OpenOptions::new()
             .write(true)
@@ -110,6 +111,23 @@ impl Rman {
     }
 }
 
+const PREFIX: &str = "orapipe-rman-";
+const COMMANDS: &str = "commands.rman";
+
+/// Removes the command files of runs that were killed, for there may be a password in them. An RMAN that outlived its run
+/// has read it long ago.
+fn forget_the_dead(temporary: &Path) {
+    for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // What belongs to another user is his to remove.
+            let _other = std::fs::remove_file(entry.path().join(COMMANDS));
+            let _other = std::fs::remove_dir(entry.path());
+        }
+    }
+}
+
 /// As RMAN reads it: SYSDBA goes without saying, another privilege needs quotes around the whole.
 fn spelled(connect: &Connect) -> String {
     let (logon, role) = match connect {
@@ -137,6 +155,21 @@ mod tests {
             catalog: None,
             limit: Duration::from_secs(1),
         }
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_a_live_one_needs_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        let of = |pid: u32| dir.path().join(format!("{PREFIX}{pid}-aB1")).join(COMMANDS);
+        for pid in [gone, std::process::id()] {
+            std::fs::create_dir(of(pid).parent().unwrap()).unwrap();
+            std::fs::write(of(pid), "CONNECT TARGET sys/x").unwrap();
+        }
+        forget_the_dead(dir.path());
+        assert!(!of(gone).parent().unwrap().exists() && of(std::process::id()).exists());
     }
 
     #[test]

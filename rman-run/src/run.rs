@@ -55,11 +55,17 @@ fn fitting(cli: &Cli) -> Result<(), Failure> {
     let of_restore = [
         ("--controlfile", restore.controlfile),
         ("--spfile", restore.spfile),
+        ("--map", !restore.map.is_empty()),
+        ("--resetlogs", restore.resetlogs),
         ("--no-resetlogs", restore.no_resetlogs),
         ("--force", restore.force),
     ];
     if let Some((flag, _)) = of_restore.iter().find(|(_, given)| *given && cli.command != Command::Restore) {
         return refuse(flag, "restore");
+    }
+    let of_both = [("--without", !restore.without.is_empty()), ("--dbid", restore.dbid.is_some())];
+    if let Some((flag, _)) = of_both.iter().find(|(_, given)| *given && !restores) {
+        return refuse(flag, "plan and restore");
     }
     let takes = restores || matches!(cli.command, Command::CheckLog | Command::Status);
     match cli.args.first() {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use common::app::{Frame, Report};
 use common::exit::{Exit, Failure};
-use common::record::{Input, Log, Object};
+use common::record::{Input, Log, Object, ObjectStatus};
 
 use crate::cli::Cli;
 use crate::facts;
 use crate::protection::{self, Assessment};
+use crate::solver::producers::Producers;
 use crate::target::Target;
 
 /// # Errors
@@ -99,25 +100,35 @@ fn stored(cli: &Cli, frame: &Frame) -> anyhow::Result<Stored> {
         }
     }
     let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
-    let mut names = HashSet::new();
+    let (mut names, mut producers) = (HashSet::new(), Producers::default());
     let mut exit = Exit::Success;
     while let Some(line) = input.next_line()? {
-        let path = match line.kind() {
+        let object = match line.kind() {
             // A `file` record is about a disk, and the disk is looked at anyway.
-            Ok(Some(kind)) if kind == "object" => {
-                line.as_payload::<Object>().ok().map(|o| o.path.unwrap_or(o.key))
+            Ok(Some(kind)) if kind == "object" => line.as_payload::<Object>().ok(),
+            Ok(_) => {
+                producers.line(line.raw());
+                continue;
             }
-            Ok(_) => continue,
             Err(error) => {
                 frame.out.emit(&Log::warning(format!("{error:#}")))?;
                 exit = exit.worse(Exit::Partial);
                 continue;
             }
         };
-        if let Some(name) = path.as_deref().and_then(|p| p.rsplit('/').next()) {
-            names.insert(name.to_owned());
-        }
+        let Some(object) = object else { continue };
+        let path = object.path.unwrap_or(object.key);
+        let name = path.rsplit('/').next().unwrap_or_default();
+        // The last word counts, as in the planner.
+        match object.status {
+            Some(ObjectStatus::Failed) => names.remove(name),
+            _ => names.insert(name.to_owned()),
+        };
     }
-    let ended = input.worst();
-    Ok(Stored { names, exit: exit.worse(ended) })
+    for died in producers.died() {
+        let message = format!("{died} began and did not end: the list of stored pieces may not be whole");
+        frame.out.emit(&Log::error(message))?;
+        exit = exit.worse(Exit::Failed);
+    }
+    Ok(Stored { names, exit: exit.worse(producers.worst()) })
 }

@@ -64,6 +64,23 @@ fn a_full_backup_is_recorded_piece_by_piece_with_its_contents() {
 }
 
 #[test]
+fn a_run_takes_the_next_second_of_which_the_directory_is_free() {
+    let lab = Lab::small();
+    let now = chrono::Local::now();
+    let name = |s: i64| (now + chrono::TimeDelta::seconds(s)).format("%Y%m%d_%H%M%S_run").to_string();
+    let taken: BTreeSet<std::path::PathBuf> =
+        (0..40).map(|s| lab.dir.path().join("rman").join(name(s))).collect();
+    for dir in &taken {
+        std::fs::create_dir(dir).unwrap();
+    }
+    let ran = lab.run(&["archivelog"]).exits(0);
+    check_receipts(&lab, &ran);
+    let path = ran.pieces()[0]["path"].as_str().unwrap().to_owned();
+    let dir = std::path::Path::new(&path).parent().unwrap().to_owned();
+    assert!(!taken.contains(&dir) && dir.to_string_lossy().ends_with("_run"), "{}", dir.display());
+}
+
+#[test]
 fn an_incremental_builds_on_the_full_one() {
     let lab = Lab::small();
     let full = lab.run(&["full"]).exits(0);

@@ -150,6 +150,10 @@ fn guards_refuse_before_anything_is_written() {
     assert!(ran.stderr.contains("is no directory") && ran.stderr.contains("mount it"), "{}", ran.stderr);
     lab.run(&["full", "--output-dir", "relative"]).exits(64);
     lab.run(&["full", "--section-size", "1G", "--max-piece-size", "1G"]).exits(64);
+    for flags in [["--map", "/a=/b"], ["--without", "x"], ["--dbid", "7"], ["--until-scn", "7"]] {
+        let ran = lab.run(&["full", flags[0], flags[1]]).exits(64);
+        assert!(ran.stderr.contains("has no effect with full"), "{}", ran.stderr);
+    }
     let lab = Lab::new(|spec| spec["archivelog"] = serde_json::json!(false));
     let ran = lab.run(&["full"]).exits(4);
     assert!(ran.stderr.contains("is not in ARCHIVELOG mode"), "{}", ran.stderr);

@@ -1,5 +1,7 @@
 //! `rman-run plan` from records to records, as a pipeline sees it.
 
+#![allow(clippy::unwrap_used)]
+
 mod catalog;
 
 use catalog::{db, Db};
@@ -165,6 +167,11 @@ fn bad_lines_dead_feeders_and_old_failures() {
     // A night that failed is in the manifests for ever.
     db.raw(r#"{"v":1,"type":"run_begin","tool":"s3-put","run":"old"}"#);
     db.raw(r#"{"v":1,"type":"run_end","tool":"s3-put","run":"old","status":"failed","exit":2,"seconds":1,"counts":{}}"#);
+    assert_eq!(db.plan(&[]).status, 0);
+    // A manifest as it is stored: nothing ends s3-put's run, and the night in it is over.
+    db.raw(r#"{"v":1,"type":"run_begin","tool":"s3-put","run":"stored"}"#);
+    db.raw(r#"{"v":1,"type":"run_begin","tool":"rman-run","run":"night"}"#);
+    db.raw(r#"{"v":1,"type":"run_end","tool":"rman-run","run":"night","status":"failed","exit":2,"seconds":1,"counts":{}}"#);
     assert_eq!(db.plan(&[]).status, 0);
     db.raw("not json");
     let out = db.plan(&[]);

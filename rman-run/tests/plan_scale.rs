@@ -2,6 +2,8 @@
 //!
 //! `cargo test --release -p rman-run --test plan_scale -- --ignored --nocapture`
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Restores of the simulated database, each compared with the truth.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
@@ -260,6 +260,13 @@ fn a_feeder_that_died_is_no_list_of_pieces() {
         json!({"v": 1, "type": "run_begin", "tool": "s3-get", "run": "x", "version": "1", "host": "h"});
     let ran = week.restore(&["--controlfile"], &format!("{begin}\n{}", week.records)).exits(2);
     assert!(ran.stderr.contains("s3-get (run x) began and did not end"), "{}", ran.stderr);
+    assert_eq!(week.state(), "Down");
+    let end = json!({
+        "v": 1, "type": "run_end", "tool": "s3-get", "run": "x",
+        "status": "failed", "exit": 2, "seconds": 1, "counts": {},
+    });
+    let ran = week.restore(&["--controlfile"], &format!("{begin}\n{}{end}\n", week.records)).exits(2);
+    assert!(ran.stderr.contains("what feeds us ended with status 2"), "{}", ran.stderr);
     assert_eq!(week.state(), "Down");
 }
 

@@ -40,14 +40,18 @@ fn status_finds_a_lost_piece_and_counts_it_when_it_lies_in_the_bucket() {
     let piece = lab.pieces().into_iter().find(|p| p.to_string_lossy().contains("db_backup_")).unwrap();
     std::fs::remove_file(&piece).unwrap();
     lab.run(&["status"]).exits(5).says("error", "has no usable level 0");
-    let mut child =
-        lab.tool().args(["status", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let record = serde_json::json!({"v": 1, "type": "object", "bucket": "b", "key": format!("x/{}", piece.file_name().unwrap().to_string_lossy())});
-    child.stdin.take().unwrap().write_all(format!("{record}\n").as_bytes()).unwrap();
-    let out = child.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert_eq!(out.status.code(), Some(0), "{text}");
-    assert!(text.contains(&record.to_string()), "what comes in goes out");
+    let mut failed = record.clone();
+    failed["status"] = "failed".into();
+    for (input, code) in [(format!("{record}\n"), 0), (format!("{record}\n{failed}\n"), 5)] {
+        let mut child =
+            lab.tool().args(["status", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let out = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{text}");
+        assert!(text.contains(&record.to_string()), "what comes in goes out");
+    }
 }
 
 #[test]

@@ -160,16 +160,15 @@ pub fn plan(facts: &Facts, policy: &Policy, now: NaiveDateTime) -> Result<Plan, 
         }
     }
     let stamp = now.format("%Y%m%d_%H%M%S");
-    let tag = policy
-        .tag
-        .clone()
-        .unwrap_or_else(|| format!("BK_{}_{}", policy.kind.word(), now.format("%m%d%H%M%S")));
+    let command_id = format!("BK_{}_{}", policy.kind.word(), now.format("%m%d%H%M%S"));
+    let tag = policy.tag.clone().unwrap_or_else(|| command_id.clone());
     let run_dir = policy.output_dir.join(format!("{stamp}_run"));
     let script = Script {
         facts,
         policy,
         dir: &run_dir.to_string_lossy(),
         tag: &tag,
+        command_id: &command_id,
         channels,
         skip: !holes.is_empty(),
     }
@@ -177,7 +176,7 @@ pub fn plan(facts: &Facts, policy: &Policy, now: NaiveDateTime) -> Result<Plan, 
     Ok(Plan {
         kind: policy.kind,
         log_name: format!("rman_{}_{stamp}.log", policy.kind.word().to_lowercase()),
-        command_id: tag.clone(),
+        command_id,
         run_dir,
         tag,
         script,
@@ -267,6 +266,8 @@ struct Script<'a> {
     policy: &'a Policy,
     dir: &'a str,
     tag: &'a str,
+    /// Not the tag: one that the user gives is the same every night.
+    command_id: &'a str,
     channels: u32,
     /// Logs are missing on disk: RMAN would back up none of them without SKIP INACCESSIBLE.
     skip: bool,
@@ -278,7 +279,7 @@ impl Script<'_> {
         let compressed = if self.policy.compressed { "AS COMPRESSED BACKUPSET " } else { "" };
         let mut text = "RUN {\n".to_owned();
         let mut line = |l: String| text.push_str(&format!("  {l};\n"));
-        line(format!("SET COMMAND ID TO '{tag}'"));
+        line(format!("SET COMMAND ID TO '{}'", self.command_id));
         line(format!("SET CONTROLFILE AUTOBACKUP FORMAT FOR DEVICE TYPE DISK TO '{dir}/%F'"));
         let limit =
             self.policy.max_piece_size.as_ref().map(|s| format!(" MAXPIECESIZE {s}")).unwrap_or_default();

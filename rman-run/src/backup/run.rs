@@ -68,7 +68,7 @@ pub fn run(cli: &Cli, frame: &Frame, kind: Kind) -> anyhow::Result<Report> {
         channels: cli.channels,
         tag: cli.backup.tag.clone(),
     };
-    let plan = plan(&before, &policy, started.naive_local())?;
+    let plan = reserve(&before, &policy, started.naive_local(), lock.is_some())?;
     let mut exit = Exit::Success;
     for note in &plan.notes {
         target.say(if note.warning { Log::warning(&note.message) } else { Log::info(&note.message) })?;
@@ -87,6 +87,27 @@ pub fn run(cli: &Cli, frame: &Frame, kind: Kind) -> anyhow::Result<Report> {
     };
     let backup = Backup { target: &target, plan: &plan, before: &before, lock: &lock, started };
     backup.run(exit, report)
+}
+
+/// Plans for the next second of which the directory of a run is free, and makes it unless this is a dry run: another run,
+/// perhaps of another database, may have begun in the same second.
+fn reserve(before: &Facts, policy: &Policy, now: chrono::NaiveDateTime, make: bool) -> anyhow::Result<Plan> {
+    for later in 0..60 {
+        let plan = plan(before, policy, now + chrono::TimeDelta::seconds(later))?;
+        let dir = &plan.run_dir;
+        if !make {
+            if dir.symlink_metadata().is_err() {
+                return Ok(plan);
+            }
+            continue;
+        }
+        match std::fs::DirBuilder::new().mode(0o770).create(dir) {
+            Ok(()) => return Ok(plan),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("make {}", dir.display())),
+        }
+    }
+    anyhow::bail!("{} has directories of runs for the whole next minute", policy.output_dir.display())
 }
 
 fn output_dir(cli: &Cli) -> Result<PathBuf, Failure> {
@@ -217,7 +238,7 @@ impl Drop for Stop<'_> {
 impl Backup<'_> {
     fn run(&self, mut exit: Exit, mut report: Report) -> anyhow::Result<Report> {
         let (plan, target) = (self.plan, self.target);
-        self.make_run_dir()?;
+        self.mark_run_dir()?;
         let log = free_name(&target.log_dir, &plan.log_name);
         target.log.info(&format!(
             "{} into {}, log {}",
@@ -285,12 +306,8 @@ impl Backup<'_> {
         Ok(report)
     }
 
-    fn make_run_dir(&self) -> anyhow::Result<()> {
+    fn mark_run_dir(&self) -> anyhow::Result<()> {
         let dir = &self.plan.run_dir;
-        std::fs::DirBuilder::new()
-            .mode(0o770)
-            .create(dir)
-            .with_context(|| format!("make {}", dir.display()))?;
         if let Some(parent) = dir.parent() {
             durable::sync_dir(parent)?;
         }

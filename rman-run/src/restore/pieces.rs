@@ -11,10 +11,12 @@ use common::app::Frame;
 use common::exit::{Exit, Failure};
 use common::record::{self, Content, Input, Mode, Out};
 use common::signals;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::cli::Cli;
 use crate::solver::intake::{Copy, Intake};
+use crate::solver::producers::Producers;
 use crate::solver::records::LineRef;
 
 /// What there is to restore from.
@@ -32,30 +34,41 @@ pub struct Source {
 /// Reads standard input and passes it on; where it has no record, looks at `--source-dir`.
 ///
 /// # Errors
-/// Status 2 when a run that feeds us has died: the list of pieces may not be whole, and a restore destroys what was
+/// Status 2 when a run that feeds us has died, its own when it has failed: the list of pieces may not be whole, and a restore destroys what was
 /// there. Status 64 when there is neither input nor a directory.
 pub fn gather(cli: &Cli, frame: &Frame) -> anyhow::Result<Source> {
     let mut records = tempfile::tempfile().context("make a temporary file for the records")?;
-    let mut worst = Exit::Success;
+    let mut producers = Producers::default();
     let mut told = false;
     let mut any = false;
     if !std::io::stdin().is_terminal() {
         let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
         while let Some(line) = input.next_line()? {
             let kind = line.kind().ok().flatten();
-            any |= !matches!(kind.as_deref(), Some("run_begin" | "run_end" | "log"));
+            match kind.as_deref() {
+                Some("run_begin" | "run_end") => producers.line(line.raw()),
+                Some("log") => {}
+                _ => any = true,
+            }
             told |= contains(line.raw(), b"\"contents\"");
             records.write_all(line.raw()).context("write the records")?;
             if !line.raw().ends_with(b"\n") {
                 records.write_all(b"\n").context("write the records")?;
             }
         }
-        worst = input.worst();
-        if let Some(died) = input.died().first() {
+        if let Some(died) = producers.died().first() {
             let message =
                 format!("{died} began and did not end: the pieces may not be whole, nothing was touched");
             return Err(Failure::new(Exit::Failed, message).hint("run the whole pipeline again").into());
         }
+    }
+    let worst = producers.worst();
+    if any && !matches!(worst, Exit::Success | Exit::Partial | Exit::Finding) {
+        let message = format!(
+            "what feeds us ended with status {}: the pieces may not be whole, nothing was touched",
+            worst.code()
+        );
+        return Err(Failure::new(worst, message).hint("mend that, and run the whole pipeline again").into());
     }
     let mut directory = None;
     if !any {
@@ -103,13 +116,18 @@ fn scan(dir: &Path, records: &mut File) -> anyhow::Result<bool> {
     manifests.sort();
     files.sort();
     for path in &manifests {
-        let mut text = Vec::new();
-        let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
-        file.read_to_end(&mut text).with_context(|| format!("read {}", path.display()))?;
-        if !text.ends_with(b"\n") {
-            text.push(b'\n');
+        let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+        let mut input = Input::new(std::io::BufReader::new(file), None);
+        while let Some(line) = input.next_line().with_context(|| format!("read {}", path.display()))? {
+            // These runs ended long ago: how they did is not the status of this one.
+            if matches!(line.kind().ok().flatten().as_deref(), Some("run_begin" | "run_end")) {
+                continue;
+            }
+            records.write_all(line.raw()).context("write the records")?;
+            if !line.raw().ends_with(b"\n") {
+                records.write_all(b"\n").context("write the records")?;
+            }
         }
-        records.write_all(&text).context("write the records")?;
     }
     if manifests.is_empty() {
         return Ok(false);
@@ -181,17 +199,30 @@ pub struct Local {
     pub sha256: Option<String>,
 }
 
+/// A `file` record, or an `archived_log` record with the place to which the log was shipped.
+#[derive(Deserialize)]
+struct Place {
+    path: String,
+    sha256: Option<String>,
+    dest: Option<String>,
+}
+
 /// Where the copy of a piece is.
 ///
 /// # Errors
 /// Its record cannot be read again.
 pub fn local(intake: &Intake, copy: &Copy) -> anyhow::Result<Local> {
-    let path = record_at(intake, copy.copy.unwrap_or(copy.file))?;
-    let sha256 = match path.sha256.clone() {
+    let place: Place = serde_json::from_slice(&intake.line(copy.copy.unwrap_or(copy.file))?)
+        .context("read the record of a piece")?;
+    let sha256 = match place.sha256 {
         Some(sha) => Some(sha),
         None => record_at(intake, copy.file)?.sha256,
     };
-    Ok(Local { path: path.path, sha256 })
+    let path = match place.dest {
+        Some(dest) if !Path::new(&place.path).is_file() => dest,
+        _ => place.path,
+    };
+    Ok(Local { path, sha256 })
 }
 
 fn record_at(intake: &Intake, line: LineRef) -> anyhow::Result<record::File> {

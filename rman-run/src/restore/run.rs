@@ -24,6 +24,7 @@ use crate::solver::intake::{self, Intake, Place};
 use crate::solver::plan::{Plan, Solver};
 use crate::solver::records::Without;
 use crate::solver::run as planner;
+use crate::solver::times;
 use crate::target::Target;
 
 /// Which backups are used.
@@ -42,7 +43,6 @@ struct Work<'a> {
     cli: &'a Cli,
     frame: &'a Frame,
     target: Target<'a>,
-    found: Found,
     /// `None` where no record tells what the pieces hold.
     plan: Option<(Intake, Plan)>,
     job: Job,
@@ -70,7 +70,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     guard(cli, &found, planned.as_ref().map(|(intake, _)| intake.dbid))?;
     let job = job(cli, &found, planned.as_ref(), &source, aim)?;
     let stamp = chrono::Local::now().format("%Y%m%d_%H%M%S").to_string();
-    let mut work = Work { cli, frame, target, found, plan: planned, job, report, stamp };
+    let mut work = Work { cli, frame, target, plan: planned, job, report, stamp };
     if cli.common.dry_run {
         work.show()?;
         return Ok(work.report);
@@ -146,6 +146,7 @@ fn choose(
                 // The plan takes what is the least to fetch; that is no failure.
                 frame.out.emit(&Log::info("no level 1 is used: a level 0 and redo are restored"))?;
             }
+            planner::left_out(frame, &plan, report)?;
             return Ok((intake, plan));
         }
         for (path, why) in damaged {
@@ -198,7 +199,7 @@ fn job(
         until: match aim {
             Aim::Latest => Until::End,
             Aim::Scn(scn) => Until::Scn(scn),
-            Aim::Time(_) => Until::Time(cli.until.until_time.clone().unwrap_or_default().replace('T', " ")),
+            Aim::Time(time) => Until::Time(times::text(time)),
             Aim::Sequence { thread, sequence } => Until::Sequence { thread, sequence },
         },
         newnames: Vec::new(),
@@ -382,7 +383,8 @@ impl Work<'_> {
             let of_thread =
                 intake.catalogue.logs.iter().filter(|l| l.thread == thread && l.resetlogs == plan.resetlogs);
             let last = of_thread.map(|l| l.sequence).max();
-            return Ok(scn >= plan.reached.scn && last.is_none_or(|last| sequence > last));
+            let of_control_file = self.last_archived(thread, plan.resetlogs)?;
+            return Ok(scn >= plan.reached.scn && sequence > last.max(of_control_file).unwrap_or(0));
         }
         let mut script = Script::new();
         let known = format!(
@@ -394,6 +396,16 @@ impl Work<'_> {
         let reply = self.target.sqlplus.run(&script).context("ask for the last log that is known")?;
         let last = reply.row(row)?.get::<Option<u64>>(0)?;
         Ok(last.is_some_and(|last| sequence == last + 1))
+    }
+
+    /// The last log of a thread that the mounted control file saw archived: one that is lost by now is a loss all the same.
+    fn last_archived(&self, thread: u32, resetlogs: u64) -> anyhow::Result<Option<u64>> {
+        let mut script = Script::new();
+        let rest =
+            format!("FROM V$ARCHIVED_LOG WHERE THREAD# = {thread} AND RESETLOGS_CHANGE# = {resetlogs}");
+        let row = script.query(&[scn_of("MAX(SEQUENCE#)")], rest);
+        let reply = self.target.sqlplus.run(&script).context("ask for the last archived log")?;
+        reply.row(row)?.get(0)
     }
 
     /// RMAN may be content with what cannot be opened, so the headers are asked.

@@ -322,14 +322,14 @@ impl<'a> Part<'a> {
         for round in 0..rounds {
             let mut lower = fixed;
             let mut uses: Vec<u32> = vec![0; self.costs.len()];
-            for m in 0..self.members.len() {
+            for (m, chain) in chains.iter_mut().enumerate() {
                 let elements = &self.demands[self.members[m]].elements;
                 budget.0 = budget.0.saturating_sub(elements.len() as u64);
                 let (distance, end) =
                     shortest(elements, self.floor, &mut scratch, |e| self.price(&shares, m, e))?;
                 lower += distance;
-                chains[m] = chain_of(&scratch, end);
-                for set in chains[m].iter().map(|e| self.local[m][*e as usize]).filter(|s| *s != NOTHING) {
+                *chain = chain_of(&scratch, end);
+                for set in chain.iter().map(|e| self.local[m][*e as usize]).filter(|s| *s != NOTHING) {
                     uses[set as usize] += 1;
                 }
             }
@@ -371,7 +371,7 @@ impl<'a> Part<'a> {
     fn greedy(&mut self, shares: &[Vec<Cost>], scratch: &mut Scratch, budget: &mut Budget) {
         let mut taken = vec![false; self.costs.len()];
         let mut chains: Vec<Vec<u32>> = vec![Vec::new(); self.members.len()];
-        for m in 0..self.members.len() {
+        for (m, chain) in chains.iter_mut().enumerate() {
             let elements = &self.demands[self.members[m]].elements;
             budget.0 = budget.0.saturating_sub(elements.len() as u64);
             let price = |e: usize| {
@@ -383,8 +383,8 @@ impl<'a> Part<'a> {
                 }
             };
             let Some((_, end)) = shortest(elements, self.floor, scratch, price) else { return };
-            chains[m] = chain_of(scratch, end);
-            for set in chains[m].iter().map(|e| self.local[m][*e as usize]).filter(|s| *s != NOTHING) {
+            *chain = chain_of(scratch, end);
+            for set in chain.iter().map(|e| self.local[m][*e as usize]).filter(|s| *s != NOTHING) {
                 taken[set as usize] = true;
             }
         }

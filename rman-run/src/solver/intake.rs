@@ -11,6 +11,7 @@ use common::exit::{Exit, Failure};
 use serde::Deserialize;
 
 use super::catalogue::{Catalogue, LogItem, Set};
+use super::producers::Producers;
 use super::records::{self, DiskLog, Item, LineRef, Object, Piece, Told, Without};
 use super::spool::{self, Spool};
 
@@ -46,7 +47,7 @@ pub struct Intake {
     /// Lines that were no records, with the first reason.
     pub bad_lines: u64,
     pub first_bad: Option<String>,
-    /// Runs of s3-get that told of their end, at worst so; and those that began and did not end.
+    /// The worst status of the runs that feed us; and those of them that began and did not end.
     pub worst: Exit,
     pub died: Vec<String>,
     /// Archived logs of an incarnation that nothing else tells of.
@@ -94,8 +95,7 @@ pub fn read(
 ) -> anyhow::Result<Intake> {
     let mut heap = Heap::default();
     let (mut bad_lines, mut first_bad) = (0, None);
-    let mut worst = Exit::Success;
-    let mut open: HashSet<(String, String)> = HashSet::new();
+    let mut producers = Producers::default();
     let mut number = 0u64;
     let spool = spool::read(
         input,
@@ -108,15 +108,9 @@ pub fn read(
                 Told::Log(log) => {
                     heap.logs.insert(log.path, log);
                 }
-                // Manifests bring the runs of past nights with them; only the run that feeds us counts.
-                Told::Begin(tool, run) if feeds_us(&tool) => {
-                    open.insert((tool, run));
-                }
-                Told::End(tool, run, exit) if feeds_us(&tool) => {
-                    open.remove(&(tool, run));
-                    worst = worst.worse(Exit::from_code(exit));
-                }
-                Told::Begin(..) | Told::End(..) | Told::Nothing => {}
+                Told::Begin(tool, run) => producers.begin(&tool, &run),
+                Told::End(tool, run, exit) => producers.end(&tool, &run, exit),
+                Told::Nothing => {}
                 Told::Bad(reason) => {
                     bad_lines += 1;
                     first_bad.get_or_insert_with(|| format!("record {number} of the input: {reason}"));
@@ -124,8 +118,6 @@ pub fn read(
             }
         },
     )?;
-    let mut died: Vec<String> = open.into_iter().map(|(tool, run)| format!("{tool} (run {run})")).collect();
-    died.sort();
     let dbid = heap.choose_database(dbid)?;
     let known: HashSet<u128> = heap.pieces.iter().filter_map(|p| p.sha).collect();
     let blank = |k: &&Kept| k.should_tell && k.sha.is_none_or(|s| !known.contains(&s));
@@ -140,15 +132,11 @@ pub fn read(
         dbid,
         bad_lines,
         first_bad,
-        worst,
-        died,
+        worst: producers.worst(),
+        died: producers.died(),
         strange_logs,
         blank_pieces,
     })
-}
-
-fn feeds_us(tool: &str) -> bool {
-    matches!(tool, "s3-get" | "rman-run")
 }
 
 impl Intake {

@@ -24,11 +24,12 @@ mod files;
 pub mod intake;
 mod path;
 pub mod plan;
+pub mod producers;
 mod reason;
 pub mod records;
 pub mod run;
 mod spool;
-mod times;
+pub mod times;
 
 #[cfg(test)]
 mod brute;

@@ -165,7 +165,7 @@ fn without_chain(every: &Context<'_>, aim: Aim, id: FileId) -> Reason {
         let ok = reached(elements);
         // The newest base that would do.
         let bases = elements.iter().zip(&ok).filter(|(e, _)| e.base && e.item != NOTHING);
-        set = bases.map(|(e, _)| e.set).filter(|s| !every.catalogue.available(*s)).last();
+        set = bases.map(|(e, _)| e.set).rfind(|s| !every.catalogue.available(*s));
     }
     Reason::Datafile {
         file: id.0,

@@ -131,12 +131,7 @@ fn show(frame: &Frame, intake: &Intake, plan: &Plan, report: &mut Report) -> any
     if plan.start < plan.aim.end {
         frame.out.emit(&window(plan))?;
     }
-    for (file, _) in &plan.left_out {
-        let message =
-            format!("datafile {file} was offline and has no backup that can be used: it stays behind");
-        frame.out.emit(&Log::warning(message))?;
-        report.exit = report.exit.map(|e| e.worse(Exit::Partial));
-    }
+    left_out(frame, plan, report)?;
     if plan.spfile.is_none() {
         frame.out.emit(&Log::info("there is no server parameter file in any backup"))?;
     }
@@ -158,6 +153,17 @@ fn show(frame: &Frame, intake: &Intake, plan: &Plan, report: &mut Report) -> any
         report.exit = report.exit.map(|e| e.worse(Exit::Partial));
     }
     report.message = Some(message);
+    Ok(())
+}
+
+/// A plan without some file of the database is no whole success.
+pub fn left_out(frame: &Frame, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    for (file, _) in &plan.left_out {
+        let message =
+            format!("datafile {file} was offline and has no backup that can be used: it stays behind");
+        frame.out.emit(&Log::warning(message))?;
+        report.exit = report.exit.map(|e| e.worse(Exit::Partial));
+    }
     Ok(())
 }
 

@@ -79,7 +79,7 @@ impl<'a> Code<'a> {
             // Names that DUPLICATE changes by itself; nothing is left out.
             5529 | 5535 | 5537 | 5538 => Severity::Notice,
             // Datafiles left out, files in backup mode, one channel instead of many, control file not backed up.
-            6060 | 6207..=6214 | 6497 | 6554 | 6820 | 6900 | 6901 | 6908 | 6909 => Severity::Warning,
+            6060 | 6061 | 6207..=6214 | 6497 | 6554 | 6820 | 6900 | 6901 | 6908 | 6909 => Severity::Warning,
             // Not catalogued.
             7517..=7521 => Severity::Warning,
             // Archived logs that were not deleted, recovery that stopped at an SCN, a deletion policy that cannot work.

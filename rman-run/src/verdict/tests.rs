@@ -56,6 +56,7 @@ fn sentences_that_hide_a_loss_are_warnings_although_rman_ends_with_0() {
         ("offline", "skipping offline file 7\n"),
         ("read-only", "skipping read-only file 9\n"),
         ("another backup", "skipping datafile 4; already backed up 2 time(s)\n"),
+        ("RMAN-06061", "RMAN-06061: WARNING: skipping archived log compromises recoverability\n"),
         ("RMAN-06554", "RMAN-06554: WARNING: file 1 is in backup mode\n"),
         ("RMAN-08120", "RMAN-08120: WARNING: archived log not deleted, not yet applied by standby\n"),
         ("RMAN-08137", "RMAN-08137: WARNING: archived log not deleted, needed for standby or upstream capture process\n"),

@@ -248,7 +248,7 @@ impl Inner {
     ) -> Result<Vec<Archived>, Failure> {
         let control = self.control().map_err(|e| super::messages::failed(&e))?;
         let mut chosen: BTreeMap<(u64, u16, u32), Archived> = BTreeMap::new();
-        let mut lost = None;
+        let mut lost: BTreeMap<(u64, u16, u32), PathBuf> = BTreeMap::new();
         let mut skipped: Vec<(u16, u32)> = Vec::new();
         let all = crate::pieces::api::Logs { not_backed_up: None, ..wanted.clone() };
         for log in place::local_logs(control, &all) {
@@ -269,10 +269,14 @@ impl Inner {
             if path.is_file() {
                 chosen.insert(key, log.clone());
             } else if !chosen.contains_key(&key) {
-                lost.get_or_insert((key, path));
+                lost.entry(key).or_insert(path);
             }
         }
-        if let Some((_, path)) = lost.filter(|(key, _)| !chosen.contains_key(key)) {
+        lost.retain(|key, _| !chosen.contains_key(key));
+        if request.skip_inaccessible {
+            let warning = "WARNING: skipping archived log compromises recoverability";
+            events.extend(lost.keys().map(|_| Event::Message(Message::rman(6061, warning))));
+        } else if let Some(path) = lost.into_values().next() {
             let text = "expected archived log not found, loss of archived log compromises recoverability";
             let mut lines = vec![Message::rman(6059, text)];
             let mut below = missing(&path);
