@@ -173,6 +173,9 @@ fn without(lab: &Lab, key: &str, end: u64, of: &str, tried: &mut (u32, u32, u32)
             tried.2 += 1;
             let reached = plan.scn("rman-run").context("where it ends")?;
             ensure!(reached < end && plan.said().contains("missing"), "{}", plan.said());
+            // Without the hint in mind: whatever it does, it is no success.
+            let ran = carry_out(lab, &plan, &["--without", key], Some(end))?;
+            ensure!(ran.status != Some(0), "{}", ran.said());
             let until = reached.to_string();
             let args = ["--without", key, "--until-scn", &until];
             let plan = lab.plan(&args)?.expect(&[0])?;
