@@ -26,12 +26,12 @@ impl Archive {
     pub fn good(&self) -> bool {
         self.bad.is_none() && self.comment.contains("; complete; ")
     }
+}
 
-    /// The day in its name.
-    pub fn day(&self) -> Result<chrono::NaiveDate> {
-        let date = self.name.rsplit('_').next().and_then(|rest| rest.get(..10));
-        date.and_then(|d| d.parse().ok()).with_context(|| format!("{} has no date", self.name))
-    }
+/// The day in the name of an archive.
+pub fn day(name: &str) -> Result<chrono::NaiveDate> {
+    let date = name.rsplit('_').next().and_then(|rest| rest.get(..10));
+    date.and_then(|d| d.parse().ok()).with_context(|| format!("{name} has no date"))
 }
 
 const LOOK: &str = "import sys, os, json, zipfile, hashlib

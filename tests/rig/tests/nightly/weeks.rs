@@ -10,7 +10,7 @@ use orasim::datapump::{Config, Fault, Kind};
 use rig::tool::Tool;
 use sha2::{Digest, Sha256};
 
-use crate::archives::{dumps, look, Archive};
+use crate::archives::{day, dumps, look, Archive};
 use crate::stage::{names, verdict, Call, Ran, Stage, Truth};
 
 const NIGHTS: u64 = 60;
@@ -46,7 +46,7 @@ fn event(night: u64) -> Event {
     match night {
         3 => Event::Killed(0.15),
         7 => Event::Killed(0.9),
-        10..=14 => Event::FinFails,
+        9..=15 => Event::FinFails,
         16 => Event::Killed(0.5),
         18 => Event::MailDown,
         21 | 22 => Event::NetworkAway,
@@ -118,9 +118,11 @@ fn date(night: u64) -> Result<NaiveDate> {
     Ok(monday + Days::new(night / 5 * 7 + night % 5))
 }
 
-/// What was proven so far on one side.
+/// What is known of one side.
 #[derive(Default)]
 struct Side {
+    /// Good archives that must be there.
+    good: BTreeSet<String>,
     good_ever: BTreeSet<String>,
     /// Name and SHA-256 of the last good archive that was made.
     newest: Option<(String, String)>,
@@ -131,43 +133,48 @@ impl Side {
         for archive in there {
             ensure!(archive.bad.is_none(), "{} in {}: {:?}", archive.name, dir.display(), archive.bad);
         }
-        let good = there.iter().filter(|a| a.good()).count();
-        ensure!(
-            good >= self.good_ever.len().min(KEEP_MIN),
-            "only {good} good archives are left in {}: {:?}",
-            dir.display(),
-            there.iter().map(|a| &a.name).collect::<Vec<_>>()
-        );
+        let good: BTreeSet<&String> = there.iter().filter(|a| a.good()).map(|a| &a.name).collect();
+        ensure!(good.len() >= self.good_ever.len().min(KEEP_MIN), "{} has only {good:?}", dir.display());
+        let lost: Vec<_> = self.good.iter().filter(|n| !good.contains(n)).collect();
+        ensure!(lost.is_empty(), "{} has lost {lost:?}", dir.display());
         if let Some((name, sha256)) = &self.newest {
-            let found = there
-                .iter()
-                .find(|a| a.name == *name)
-                .with_context(|| format!("{name} is lost in {}", dir.display()))?;
-            ensure!(found.good() && found.sha256 == *sha256, "{name} in {} was changed", dir.display());
+            let found = there.iter().find(|a| a.name == *name);
+            ensure!(found.is_some_and(|a| a.sha256 == *sha256), "{name} in {} was changed", dir.display());
         }
         Ok(())
     }
 
     fn made(&mut self, made: Option<(String, String)>) {
         if let Some((name, sha256)) = made {
+            self.good.insert(name.clone());
             self.good_ever.insert(name.clone());
             self.newest = Some((name, sha256));
         }
     }
+
+    /// From now on only what the retention keeps must be there.
+    fn rotated(&mut self, today: NaiveDate) -> Result<()> {
+        let mut past = Vec::new();
+        for name in &self.good {
+            let day = day(name)?;
+            if day <= today {
+                past.push((day, name.clone()));
+            }
+        }
+        past.sort();
+        for (rank, (day, name)) in past.into_iter().rev().enumerate() {
+            if rank >= KEEP_MIN && (rank >= KEEP_MAX || (today - day).num_days() > KEEP_DAYS) {
+                self.good.remove(&name);
+            }
+        }
+        Ok(())
+    }
 }
 
-/// No more than the retention wants, of what is not dated in the future.
-fn check_retention(dir: &Path, there: &[Archive], today: NaiveDate) -> Result<()> {
-    let mut days = Vec::new();
-    for archive in there.iter().filter(|a| a.good()) {
-        days.push(archive.day()?);
-    }
-    days.retain(|d| *d <= today);
-    days.sort();
-    days.reverse();
-    ensure!(days.len() <= KEEP_MAX, "{} good archives in {}", days.len(), dir.display());
-    let old = days.iter().skip(KEEP_MIN).find(|d| (today - **d).num_days() > KEEP_DAYS);
-    ensure!(old.is_none(), "an archive of {old:?} is left in {}", dir.display());
+/// The retention has left what it should and no more.
+fn check_retention(side: &Side, dir: &Path, there: &[Archive]) -> Result<()> {
+    let good: BTreeSet<String> = there.iter().filter(|a| a.good()).map(|a| a.name.clone()).collect();
+    ensure!(good == side.good, "{} has {good:?} instead of {:?}", dir.display(), side.good);
     let partial = there.iter().filter(|a| !a.good()).count();
     ensure!(partial <= KEEP_MAX, "{partial} archives of partial nights in {}", dir.display());
     Ok(())
@@ -188,6 +195,8 @@ struct Weeks {
     /// Verdicts of mails that wait for the server.
     waiting: Vec<&'static str>,
     usual: Duration,
+    /// Runs that were killed before they had ended.
+    kills: u32,
 }
 
 impl Weeks {
@@ -264,18 +273,27 @@ impl Weeks {
 
     /// Kills everything, and checks that nothing was lost and nothing was claimed that is not true.
     fn killed(&mut self, call: &Call, part: f64, truth: &Truth) -> Result<()> {
-        self.stage.start(call)?.kill_after(self.usual.mul_f64(part))?;
+        self.kills += u32::from(self.stage.start(call)?.kill_after(self.usual.mul_f64(part))?);
         // Whoever has a pipe or a connection of the dead has noticed.
         std::thread::sleep(Duration::from_millis(100));
-        let (here, _) = self.check_safety().context("after the kill")?;
+        let today = call.clock.context("a clock")?.date();
+        let (dir, cloud) = (self.stage.local.path().to_owned(), self.stage.cloud());
+        let (here, there) = look(&dir, &cloud)?;
+        let mut done = false;
+        for (side, archives) in [(&mut self.local, here), (&mut self.network, there)] {
+            let made = archives.into_iter().find(|a| a.good() && day(&a.name).is_ok_and(|d| d == today));
+            done = made.is_some();
+            if let Some(made) = made {
+                self.truths.insert(made.sha256.clone(), truth.clone());
+                side.made(Some((made.name, made.sha256)));
+                // Whether it came to that or not.
+                side.rotated(today)?;
+            }
+        }
+        self.check_safety().context("after the kill")?;
         for (said, count) in self.new_mails() {
-            ensure!(count == 1, "a mail has come {count} times");
-            // It was killed after the work was done: then the archive is there.
-            let day = call.clock.context("a clock")?.date();
-            let archive = here.iter().find(|a| a.good() && a.day().is_ok_and(|d| d == day));
-            ensure!(said == "SUCCESS", "the mail of a night that went well until it was killed says {said}");
-            let archive = archive.with_context(|| format!("{said}, and there is no archive of {day}"))?;
-            self.truths.insert(archive.sha256.clone(), truth.clone());
+            ensure!(count == 1 && said == "SUCCESS", "a mail of the killed run says {said}, {count} times");
+            ensure!(done, "there is a mail and no copy of the archive");
         }
         // Those are sent in the next run.
         self.waiting.extend(self.stage.spooled()?.iter().map(|_| "SUCCESS"));
@@ -308,10 +326,14 @@ impl Weeks {
             self.local.made(here);
             self.network.made(there);
         }
+        if success {
+            self.local.rotated(today)?;
+            self.network.rotated(today)?;
+        }
         let (here, there) = self.check_safety()?;
         if success {
-            check_retention(self.stage.local.path(), &here, today)?;
-            check_retention(&self.stage.cloud(), &there, today)?;
+            check_retention(&self.local, self.stage.local.path(), &here)?;
+            check_retention(&self.network, &self.stage.cloud(), &there)?;
         } else {
             ensure!(ran.of("removed").count() == 0, "something was removed: {}", ran.said);
         }
@@ -401,6 +423,7 @@ fn sixty_nights() -> Result<()> {
         ids: BTreeMap::new(),
         waiting: Vec::new(),
         usual: Duration::from_secs(1),
+        kills: 0,
     };
     for night in 0..NIGHTS {
         weeks.night(night).with_context(|| {
@@ -410,6 +433,7 @@ fn sixty_nights() -> Result<()> {
             weeks.verify().with_context(|| format!("after night {night}"))?;
         }
     }
+    ensure!(weeks.kills >= 5, "only {} runs were killed", weeks.kills);
     // The restore: what the database had when the last archive was made.
     let (name, sha256) = weeks.local.newest.clone().context("no archive")?;
     let newest = weeks.stage.cloud().join(&name);
