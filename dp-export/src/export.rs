@@ -112,7 +112,7 @@ fn attempt(setup: &Setup<'_>, ready: &Ready, record: &mut Record) -> anyhow::Res
     let clean = matches!(done.ended, Ended::Exited(0 | 5));
     // First of all: while the job runs, its dump is nobody's.
     let mut stopped = if clean { Ok(()) } else { stop_job(setup, ready, &done) };
-    let (session, verdict) = read_log(&expdp.log, from)?;
+    let (session, verdict) = log_of(export, &expdp.log, from)?;
     let dumps = dumps(export, &session)?;
     let evidence = Evidence {
         ended: done.ended,
@@ -166,6 +166,19 @@ fn stop_job(setup: &Setup<'_>, ready: &Ready, done: &Done) -> anyhow::Result<()>
     ));
     let sqlplus = ready.work.sqlplus.clone().uninterruptible();
     job::stop(&ready.work.expdp, &sqlplus, &export.job, setup.cli.sql_timeout)
+}
+
+/// The server's own log where this host can read it to its end, else what the client said.
+///
+/// In the client's the password is blanked, and with a password that is also the name of a schema so is that name.
+fn log_of(export: &Export, client: &Path, from: u64) -> anyhow::Result<(Session, Verdict)> {
+    if let Ok((session, verdict)) = read_log(&export.dir.join(&export.log), 0) {
+        let ours = session.job.as_ref().is_some_and(|(_, name)| *name == export.job);
+        if ours && session.ending.is_some() {
+            return Ok((session, verdict));
+        }
+    }
+    read_log(client, from)
 }
 
 fn read_log(path: &Path, from: u64) -> anyhow::Result<(Session, Verdict)> {

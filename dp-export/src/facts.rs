@@ -47,7 +47,9 @@ pub fn gather(sqlplus: &Sqlplus, schema: &str, directory: &str, consistent: bool
         &["TABLE_NAME"],
         format!(
             "FROM ALL_TABLES WHERE OWNER = {} AND TEMPORARY = 'N' AND NESTED = 'NO' AND SECONDARY = 'N' \
-             AND (IOT_TYPE IS NULL OR IOT_TYPE = 'IOT') AND EXTERNAL = 'NO' AND TABLE_NAME NOT LIKE 'BIN$%'",
+             AND (IOT_TYPE IS NULL OR IOT_TYPE = 'IOT') AND TABLE_NAME NOT LIKE 'BIN$%' \
+             AND TABLE_NAME NOT IN (SELECT TABLE_NAME FROM ALL_EXTERNAL_TABLES WHERE OWNER = {})",
+            literal(schema),
             literal(schema)
         ),
     );

@@ -135,6 +135,13 @@ impl Export {
         }
     }
 
+    /// All names that its dump may get.
+    pub fn names(&self) -> Vec<String> {
+        let several = if self.dump.contains("%U") { 99 } else { 0 };
+        let numbered = (0..several).map(|n| self.final_name(n, 2));
+        std::iter::once(self.final_dump.clone()).chain(numbered).collect()
+    }
+
     /// The name that the n-th of `count` dump files gets, from 0.
     pub fn final_name(&self, n: usize, count: usize) -> String {
         if count <= 1 {

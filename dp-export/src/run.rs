@@ -245,14 +245,17 @@ fn prepared(
     n: usize,
     names: &mut BTreeMap<PathBuf, String>,
 ) -> anyhow::Result<Ready> {
-    let work = setup.work(spec)?;
+    let work = setup.work(spec, n)?;
     let (export, facts) = gather(spec, &work.sqlplus, &setup.policy, setup.cli, n)?;
-    let to = export.dir.join(&export.final_dump);
-    if let Some(other) = names.insert(to.clone(), spec.schema.clone()) {
-        let text = format!("{} is the name of the dump of {other} already", to.display());
-        return Err(Failure::new(Exit::Usage, text)
-            .hint("put {schema} into --name, and name each schema once")
-            .into());
+    for name in export.names() {
+        // Some file systems do not tell capitals apart.
+        let to = PathBuf::from(export.dir.join(name).to_string_lossy().to_lowercase());
+        if let Some(other) = names.insert(to, spec.schema.clone()) {
+            let text = format!("{} is the name of a dump of {other} already", export.final_dump);
+            return Err(Failure::new(Exit::Usage, text)
+                .hint("put {schema} into --name, and name each schema once")
+                .into());
+        }
     }
     Ok(Ready { export, facts, work })
 }

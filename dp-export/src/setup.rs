@@ -165,12 +165,13 @@ impl<'a> Setup<'a> {
         Ok(setup)
     }
 
-    pub fn work(&self, spec: &Spec) -> anyhow::Result<Work> {
+    /// `n` is the number of the schema in the run.
+    pub fn work(&self, spec: &Spec, n: usize) -> anyhow::Result<Work> {
         let (home, sqlplus) = sqlplus(self.cli, spec)?;
         let stamp = self.policy.now.format("%Y%m%d_%H%M%S");
         let name = spec.schema.replace(|c: char| !(c.is_ascii_alphanumeric() || "_$#".contains(c)), "_");
-        // One run, one schema: two runs may begin in the same second.
-        let log = self.log_dir.join(format!("expdp_{name}_{stamp}_{}.log", std::process::id()));
+        // One run, one schema: two runs may begin in the same second, and two names may become the same here.
+        let log = self.log_dir.join(format!("expdp_{name}_{stamp}_{}_{n}.log", std::process::id()));
         let transcript = self.log_dir.join("dp-export.sqlplus.log");
         let (private, db) = (self.private.clone(), self.db.clone());
         let expdp = Expdp { home, connect: spec.connect.clone(), private, db, log };

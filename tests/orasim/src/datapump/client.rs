@@ -28,10 +28,10 @@ struct Client<'a> {
 pub fn run(process: &Process, input: &mut dyn BufRead, error: &mut dyn Write) -> i32 {
     let dir = process.local_dir();
     let front = dir.as_deref().and_then(|d| Front::load(d).ok()).unwrap_or_default();
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let nanos =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let id = format!("{}-{nanos}", process.pid);
-    let mut client =
-        Client { process, front, error, id: id.clone(), connection: None, user: String::new() };
+    let mut client = Client { process, front, error, id: id.clone(), connection: None, user: String::new() };
     let status = client.session(input);
     if let Some(dir) = dir {
         // Without a journal there is nothing to tell; the call is missing there for everybody to see.
@@ -81,8 +81,12 @@ impl Client<'_> {
             self.say("");
             return 1;
         }
-        let edition =
-            format!("Connected to: Oracle Database {}c {} Release {}.0.0.0.0 - Production", self.front.major(), self.front.edition, self.front.major());
+        let edition = format!(
+            "Connected to: Oracle Database {}c {} Release {}.0.0.0.0 - Production",
+            self.front.major(),
+            self.front.edition,
+            self.front.major()
+        );
         self.say("");
         self.say(&edition);
         if let Some(job) = get("ATTACH") {
@@ -177,11 +181,14 @@ impl Client<'_> {
 
     fn try_logon(&mut self, text: &str) -> Result<(), Vec<(u32, String)>> {
         let fail = |code: u32, text: &str| Err(vec![(code, text.to_owned())]);
-        let Some(target) = logon_target(text) else { return fail(1017, "invalid username/password; logon denied") };
+        let Some(target) = logon_target(text) else {
+            return fail(1017, "invalid username/password; logon denied");
+        };
         let dir = match &target.identifier {
             Some(identifier) if self.process.core.is_none() => {
                 let home = self.process.home().unwrap_or_default();
-                let admin = self.process.var("TNS_ADMIN").map_or_else(|| home.join("network/admin"), Into::into);
+                let admin =
+                    self.process.var("TNS_ADMIN").map_or_else(|| home.join("network/admin"), Into::into);
                 let Some(sid) = home::resolve(&admin, identifier) else {
                     return fail(12154, "TNS:could not resolve the connect identifier specified");
                 };
@@ -264,7 +271,9 @@ impl Client<'_> {
                 "FLASHBACK_TIME" => start.flashback_time = true,
                 "FILESIZE" => start.filesize = Some(bytes(value)?),
                 "PARALLEL" => start.parallel = number()?,
-                "REUSE_DUMPFILES" => start.reuse = value.eq_ignore_ascii_case("yes") || value.eq_ignore_ascii_case("y"),
+                "REUSE_DUMPFILES" => {
+                    start.reuse = value.eq_ignore_ascii_case("yes") || value.eq_ignore_ascii_case("y")
+                }
                 "CONTENT" => start.metadata_only = value.eq_ignore_ascii_case("metadata_only"),
                 _ => {}
             }
@@ -309,7 +318,9 @@ impl Client<'_> {
 
     fn attach(&mut self, name: &str, input: &mut dyn BufRead) -> i32 {
         let (owner, job) = match name.split_once('.') {
-            Some((owner, job)) => (owner.trim_matches('"').to_uppercase(), job.trim_matches('"').to_uppercase()),
+            Some((owner, job)) => {
+                (owner.trim_matches('"').to_uppercase(), job.trim_matches('"').to_uppercase())
+            }
             None => (self.user.clone(), name.trim_matches('"').to_uppercase()),
         };
         match self.ask(Request::Attach { owner: owner.clone(), job: job.clone() }) {

@@ -86,7 +86,9 @@ impl Writer {
 /// It is no dump, or a byte of it is missing or wrong.
 pub fn read(path: &Path) -> Result<Vec<Content>> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|mut f| f.read_to_end(&mut bytes)).with_context(|| path.display().to_string())?;
+    File::open(path)
+        .and_then(|mut f| f.read_to_end(&mut bytes))
+        .with_context(|| path.display().to_string())?;
     ensure!(bytes.len() as u64 % BLOCK == 0, "{}: {} bytes are no whole blocks", path.display(), bytes.len());
     let text = String::from_utf8(bytes).with_context(|| path.display().to_string())?;
     let mut contents = Vec::new();

@@ -71,7 +71,10 @@ impl Pump {
     /// Owner, name and state of each job that the dictionary still has.
     pub fn jobs(&self) -> Vec<(String, String, String)> {
         let jobs = self.lock();
-        jobs.iter().filter(|j| !j.gone).map(|j| (j.owner.clone(), j.name.clone(), j.state.to_owned())).collect()
+        jobs.iter()
+            .filter(|j| !j.gone)
+            .map(|j| (j.owner.clone(), j.name.clone(), j.state.to_owned()))
+            .collect()
     }
 
     /// The instance has died: jobs stop where they are, their master tables stay.
@@ -100,15 +103,21 @@ impl Pump {
         match request {
             Request::Start(start) => self.start(caller, start),
             Request::Poll { owner, job, from } => self.poll(&owner, &job, from),
-            Request::Attach { owner, job } => self.with(caller, &owner, &job, |job| Answer::Attached {
-                state: job.state.to_owned(),
-            }),
+            Request::Attach { owner, job } => {
+                self.with(caller, &owner, &job, |job| Answer::Attached { state: job.state.to_owned() })
+            }
             Request::Kill { owner, job } => self.stop(caller, &owner, &job, Stop::Kill),
             Request::Stop { owner, job } => self.stop(caller, &owner, &job, Stop::Keep),
         }
     }
 
-    fn with(&self, caller: &Caller<'_>, owner: &str, name: &str, act: impl FnOnce(&mut Job) -> Answer) -> Answer {
+    fn with(
+        &self,
+        caller: &Caller<'_>,
+        owner: &str,
+        name: &str,
+        act: impl FnOnce(&mut Job) -> Answer,
+    ) -> Answer {
         if owner != caller.user && !caller.dba {
             return fail(&[(31626, "job does not exist"), (31631, "privileges are required")]);
         }
@@ -164,13 +173,24 @@ impl Pump {
     fn start(&self, caller: &Caller<'_>, start: Start) -> Answer {
         let config = match Config::load(&self.dir) {
             Ok(config) => config,
-            Err(e) => return Answer::Failed(vec![(600, format!("internal error code, arguments: [orasim], [{e:#}]"))]),
+            Err(e) => {
+                return Answer::Failed(vec![(
+                    600,
+                    format!("internal error code, arguments: [orasim], [{e:#}]"),
+                )])
+            }
         };
         if start.parallel > 1 && caller.standard_edition {
-            return fail(&[(39002, "invalid operation"), (39094, "Parallel execution not supported in this database edition.")]);
+            return fail(&[
+                (39002, "invalid operation"),
+                (39094, "Parallel execution not supported in this database edition."),
+            ]);
         }
         if !caller.dba && start.schemas.iter().any(|s| s != caller.user) {
-            return fail(&[(31631, "privileges are required"), (39109, "Unprivileged users may not operate upon other users' schemas")]);
+            return fail(&[
+                (31631, "privileges are required"),
+                (39109, "Unprivileged users may not operate upon other users' schemas"),
+            ]);
         }
         let directory = config
             .directories
@@ -204,7 +224,10 @@ impl Pump {
         let mut jobs = self.lock();
         let name = if start.job.is_empty() { free_name(&jobs, caller.user) } else { start.job.clone() };
         if jobs.iter().any(|j| !j.gone && j.owner == caller.user && j.name == name) {
-            return fail(&[(31634, "job already exists"), (955, "name is already used by an existing object")]);
+            return fail(&[
+                (31634, "job already exists"),
+                (955, "name is already used by an existing object"),
+            ]);
         }
         let kinds = start.schemas.iter().flat_map(|s| config.faults_of(s)).collect::<Vec<_>>();
         jobs.push(Job {
@@ -358,7 +381,8 @@ impl Work {
     /// Unloads all tables; the number of errors.
     fn unload(&self, dumps: &mut Vec<PathBuf>) -> Result<u64, Halt> {
         let mut errors = 0;
-        let missing: Vec<_> = self.start.schemas.iter().filter(|s| !self.config.schemas.contains_key(*s)).collect();
+        let missing: Vec<_> =
+            self.start.schemas.iter().filter(|s| !self.config.schemas.contains_key(*s)).collect();
         for schema in &missing {
             self.say(format!("ORA-39165: Schema {schema} was not found."));
         }
@@ -366,7 +390,8 @@ impl Work {
             self.say("ORA-31655: no data or metadata objects selected for job");
             return Ok(missing.len() as u64 + 1);
         }
-        for part in ["USER", "SYSTEM_GRANT", "ROLE_GRANT", "DEFAULT_ROLE", "TABLE/TABLE_DATA", "TABLE/TABLE"] {
+        for part in ["USER", "SYSTEM_GRANT", "ROLE_GRANT", "DEFAULT_ROLE", "TABLE/TABLE_DATA", "TABLE/TABLE"]
+        {
             self.say(format!("Processing object type SCHEMA_EXPORT/{part}"));
         }
         let fixed = (self.start.flashback_scn.is_some() || self.start.flashback_time)
@@ -415,7 +440,8 @@ impl Work {
                 continue;
             }
             let scn = fixed.unwrap_or_else(|| (self.scn)());
-            let full = self.start.filesize.is_some_and(|max| written >= max) && self.start.dumpfile.contains("%U");
+            let full =
+                self.start.filesize.is_some_and(|max| written >= max) && self.start.dumpfile.contains("%U");
             if full {
                 if let Some(done) = writer.take() {
                     done.finish().map_err(io)?;
@@ -481,7 +507,10 @@ impl Work {
             match kind {
                 Kind::Fatal { code, text } => {
                     return Err(Ok(Halt::Fatal(vec![
-                        (39126, "Worker unexpected fatal error in KUPW$WORKER.UNLOAD_DATA [TABLE_DATA]".into()),
+                        (
+                            39126,
+                            "Worker unexpected fatal error in KUPW$WORKER.UNLOAD_DATA [TABLE_DATA]".into(),
+                        ),
                         (*code, text.clone()),
                     ])));
                 }
@@ -490,7 +519,11 @@ impl Work {
                         writer.abandon().map_err(Err)?;
                     }
                     return Err(Ok(Halt::Fatal(vec![
-                        (31693, "Table data object failed to load/unload and is being skipped due to error:".into()),
+                        (
+                            31693,
+                            "Table data object failed to load/unload and is being skipped due to error:"
+                                .into(),
+                        ),
                         (31617, "unable to open dump file for write".into()),
                         (19502, "write error on file, block number 65 (block size=4096)".into()),
                         (27072, "File I/O error\nLinux-x86_64 Error: 28: No space left on device".into()),

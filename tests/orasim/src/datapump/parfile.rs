@@ -21,7 +21,9 @@ pub fn read(path: &Path) -> Result<Vec<Parameter>, String> {
 
 /// `name=value`, or a lone word as the logon of the command line.
 pub fn parameter(word: &str) -> Result<Parameter, String> {
-    let (name, value) = word.split_once('=').ok_or_else(|| format!("LRM-00112: multiple values not allowed for parameter '{word}'"))?;
+    let (name, value) = word
+        .split_once('=')
+        .ok_or_else(|| format!("LRM-00112: multiple values not allowed for parameter '{word}'"))?;
     let name = name.trim().to_ascii_uppercase();
     if !KNOWN.contains(&name.as_str()) {
         return Err(format!("LRM-00101: unknown parameter name '{}'", name.to_lowercase()));
@@ -31,7 +33,10 @@ pub fn parameter(word: &str) -> Result<Parameter, String> {
     // A blank ends a value that is not quoted: what follows would be the next parameter.
     if bare.is_none() && value.contains(' ') && name != "QUERY" && name != "INCLUDE" && name != "EXCLUDE" {
         let rest = value.split_once(' ').map_or("", |(_, rest)| rest);
-        return Err(format!("LRM-00112: multiple values not allowed for parameter '{}' ({rest})", name.to_lowercase()));
+        return Err(format!(
+            "LRM-00112: multiple values not allowed for parameter '{}' ({rest})",
+            name.to_lowercase()
+        ));
     }
     Ok((name, bare.unwrap_or(value).to_owned()))
 }
@@ -51,9 +56,31 @@ fn uncommented(line: &str) -> &str {
 }
 
 const KNOWN: &[&str] = &[
-    "USERID", "ATTACH", "DIRECTORY", "DUMPFILE", "LOGFILE", "NOLOGFILE", "JOB_NAME", "SCHEMAS", "FLASHBACK_SCN",
-    "FLASHBACK_TIME", "FILESIZE", "PARALLEL", "REUSE_DUMPFILES", "CONTENT", "COMPRESSION", "EXCLUDE", "INCLUDE",
-    "QUERY", "METRICS", "LOGTIME", "STATUS", "VERSION", "CLUSTER", "ESTIMATE", "PARFILE",
+    "USERID",
+    "ATTACH",
+    "DIRECTORY",
+    "DUMPFILE",
+    "LOGFILE",
+    "NOLOGFILE",
+    "JOB_NAME",
+    "SCHEMAS",
+    "FLASHBACK_SCN",
+    "FLASHBACK_TIME",
+    "FILESIZE",
+    "PARALLEL",
+    "REUSE_DUMPFILES",
+    "CONTENT",
+    "COMPRESSION",
+    "EXCLUDE",
+    "INCLUDE",
+    "QUERY",
+    "METRICS",
+    "LOGTIME",
+    "STATUS",
+    "VERSION",
+    "CLUSTER",
+    "ESTIMATE",
+    "PARFILE",
 ];
 
 #[cfg(test)]

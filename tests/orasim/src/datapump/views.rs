@@ -58,7 +58,6 @@ impl WithDictionary<'_> {
                 for (owner, schema) in config.schemas.iter().filter(|(owner, _)| sees(owner)) {
                     for table in &schema.tables {
                         let temporary = if table.temporary { "Y" } else { "N" };
-                        let external = if table.external { "YES" } else { "NO" };
                         let partitioned = if table.partitions.is_empty() { "NO" } else { "YES" };
                         rows.push(vec![
                             text(owner),
@@ -67,19 +66,26 @@ impl WithDictionary<'_> {
                             text("NO"),
                             text("N"),
                             Value::Null,
-                            text(external),
                             text(partitioned),
                         ]);
                     }
                 }
                 let names =
-                    ["OWNER", "TABLE_NAME", "TEMPORARY", "NESTED", "SECONDARY", "IOT_TYPE", "EXTERNAL", "PARTITIONED"];
+                    ["OWNER", "TABLE_NAME", "TEMPORARY", "NESTED", "SECONDARY", "IOT_TYPE", "PARTITIONED"];
                 let mut view = View { columns: columns(&names), rows };
                 if mine {
                     view.columns.remove(0);
                     view.rows.iter_mut().for_each(|row| drop(row.remove(0)));
                 }
                 Some(view)
+            }
+            "DBA_EXTERNAL_TABLES" | "ALL_EXTERNAL_TABLES" => {
+                let of = |(owner, schema): (&String, &super::Schema)| {
+                    let names = schema.tables.iter().filter(|t| t.external);
+                    names.map(|t| vec![text(owner), text(&t.name)]).collect::<Vec<_>>()
+                };
+                let rows = config.schemas.iter().filter(|(owner, _)| sees(owner)).flat_map(of).collect();
+                Some(View { columns: columns(&["OWNER", "TABLE_NAME"]), rows })
             }
             "DBA_DIRECTORIES" | "ALL_DIRECTORIES" => {
                 let rows = config

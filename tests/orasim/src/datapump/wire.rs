@@ -8,11 +8,24 @@ use crate::server::wire::Stack;
 pub enum Request {
     Start(Start),
     /// Lines of the log from this one on, as soon as there are any.
-    Poll { owner: String, job: String, from: usize },
-    Attach { owner: String, job: String },
-    Kill { owner: String, job: String },
+    Poll {
+        owner: String,
+        job: String,
+        from: usize,
+    },
+    Attach {
+        owner: String,
+        job: String,
+    },
+    Kill {
+        owner: String,
+        job: String,
+    },
     /// STOP_JOB: the job is NOT RUNNING and its master table stays.
-    Stop { owner: String, job: String },
+    Stop {
+        owner: String,
+        job: String,
+    },
 }
 
 impl Request {
@@ -53,9 +66,18 @@ pub struct Start {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    Started { owner: String, job: String },
-    Lines { lines: Vec<String>, ended: Option<i32>, client_dies: Option<i32> },
-    Attached { state: String },
+    Started {
+        owner: String,
+        job: String,
+    },
+    Lines {
+        lines: Vec<String>,
+        ended: Option<i32>,
+        client_dies: Option<i32>,
+    },
+    Attached {
+        state: String,
+    },
     Done,
     /// Nothing was begun.
     Failed(Stack),

@@ -57,7 +57,7 @@ fn a_password_in_a_line_is_refused_and_not_passed_on() -> Result<()> {
 fn two_schemas_with_one_name_and_odd_arguments() -> Result<()> {
     let lab = Lab::new()?;
     let run = lab.tool()?.args(["--schema", "GOLD", "--schema", "GOLD"]).run()?.expect(1)?;
-    ensure!(run.stderr.contains("is the name of the dump of GOLD already"), "{}", run.stderr);
+    ensure!(run.stderr.contains("is the name of a dump of GOLD already"), "{}", run.stderr);
     let run = lab.tool()?.arg("GOLD").run()?.expect(64)?;
     ensure!(run.stderr.contains("--schema GOLD"), "{}", run.stderr);
     let run = lab.tool()?.args(["--schema", "GOLD", "--parameter", "DUMPFILE=x"]).run()?.expect(64)?;

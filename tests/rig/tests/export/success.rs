@@ -137,3 +137,19 @@ fn a_dry_run_changes_nothing() -> Result<()> {
     ensure!(names(&lab.at("dp"))?.is_empty() && names(&lab.at("state"))?.is_empty() && names(&lab.at("log"))?.is_empty());
     Ok(())
 }
+
+#[test]
+fn a_password_that_is_the_name_of_the_schema_does_not_hide_its_tables() -> Result<()> {
+    let mut lab = Lab::new()?;
+    let mut front = orasim::server::front::Front::load(&lab.db.dir)?;
+    if let Some(account) = front.users.get_mut("GOLD") {
+        account.password = "GOLD".into();
+    }
+    front.save(&lab.db.dir)?;
+    lab.db.kill_daemon();
+    lab.db.start()?;
+    let line = "{\"user\":\"GOLD\",\"password_env\":\"PW\",\"service\":\"prod\"}\n";
+    let run = lab.tool()?.env("PW", "GOLD").stdin(line).run()?.expect(0)?;
+    ensure!(export(&run, "GOLD")?.number("tables") == Some(4), "{:?}", run.records);
+    Ok(())
+}
