@@ -14,6 +14,7 @@ esac
 schemas=${1:-}
 if [ -n "$schemas" ] && [ ! -r "$schemas" ]; then
     printf '%s: error: cannot read %s\n' "${0##*/}" "$schemas" >&2
+    printf '%s: hint: name a file with one schema per line; without a file the schemas are those of ORACLE_USERS\n' "${0##*/}" >&2
     exit 64
 fi
 if [ -z "$schemas" ] && ! is_set ORACLE_USERS; then

@@ -131,8 +131,8 @@ trap 'exit 143' TERM HUP
 if [ "$quiet" = yes ]; then scripts/setup.sh --demo >/dev/null; else scripts/setup.sh --demo; fi
 step="the build"
 say "building (debug: fast enough here; the first time it takes some minutes)"
-cargo build --locked -q --bins -p arch-ship -p ts-hotbackup -p rman-run -p s3-put -p dp-export -p zip-rotate -p mailreport \
-    -p orasim -p s3server -p rig
+# As test.sh does, so that one does not build what the other has built.
+cargo build --locked -q --workspace --bins
 bin=${CARGO_TARGET_DIR:-$repository/target}/debug
 export ORAPIPE_BIN=$bin
 export PATH="$bin:$PATH"
