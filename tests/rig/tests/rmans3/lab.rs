@@ -67,8 +67,8 @@ impl Ran {
 
     /// The SCN of its last message that says "SCN n".
     pub fn scn(&self, tool: &str) -> Option<u64> {
-        let ends = self.of("run_end").into_iter().filter(|r| r["tool"] == tool);
-        let message = ends.last()?["message"].as_str()?;
+        let mut ends = self.of("run_end").into_iter().filter(|r| r["tool"] == tool);
+        let message = ends.next_back()?["message"].as_str()?;
         let after = message.split("SCN ").nth(1)?;
         after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     }

@@ -27,6 +27,9 @@ use crate::{
     redolog::Log,
 };
 
+/// A backup set with increments, and the files that it brings forward.
+type Increment = (SetPieces, Vec<(u32, PathBuf)>);
+
 #[derive(Debug)]
 enum Phase {
     Increments,
@@ -117,7 +120,7 @@ impl RecoverJob {
     }
 
     /// The next set whose increments bring some files forward.
-    fn next_increment(&mut self, inner: &Inner) -> Result<Option<(SetPieces, Vec<(u32, PathBuf)>)>, Failure> {
+    fn next_increment(&mut self, inner: &Inner) -> Result<Option<Increment>, Failure> {
         loop {
             let control = inner.control().map_err(|e| failed(&e))?;
             let lineage = control.lineage();
