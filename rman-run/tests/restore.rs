@@ -253,7 +253,7 @@ fn datafiles_go_where_the_map_says() {
 }
 
 #[test]
-fn a_feeder_that_died_is_no_list_of_pieces() {
+fn a_feeder_that_died_or_pieces_of_another_database_touch_nothing() {
     let week = Week::new();
     week.lose();
     let begin =
@@ -268,6 +268,10 @@ fn a_feeder_that_died_is_no_list_of_pieces() {
     let ran = week.restore(&["--controlfile"], &format!("{begin}\n{}{end}\n", week.records)).exits(2);
     assert!(ran.stderr.contains("what feeds us ended with status 2"), "{}", ran.stderr);
     assert_eq!(week.state(), "Down");
+    let other = week.records.replace("\"db\":\"PROD\"", "\"db\":\"OTHER\"");
+    let ran = week.restore(&["--controlfile"], &other).exits(4);
+    assert!(ran.stderr.contains("the instance is of database PROD"), "{}", ran.stderr);
+    assert!(!Path::new(&week.lab.at("db")).join("control01.ctl").exists());
 }
 
 #[test]

@@ -312,6 +312,7 @@ impl Work<'_> {
     }
 
     fn restore(&mut self, lock: &Lock) -> anyhow::Result<()> {
+        self.same_name(lock)?;
         if let Some(script) = self.job.mount() {
             let called = self.call("mount", &script, lock)?;
             self.must(&called, "bring the database to MOUNT", match self.job.controlfile {
@@ -465,6 +466,35 @@ impl Work<'_> {
         self.target.say(Log::info(message.clone()))?;
         self.report.message = Some(message);
         Ok(())
+    }
+
+    /// Before a control file or a parameter file is written, for those of another database may be there: with the wrong
+    /// ORACLE_SID nothing else would stop it. An instance without any parameter file is called DUMMY by RMAN.
+    fn same_name(&mut self, lock: &Lock) -> anyhow::Result<()> {
+        let Some(ours) = self.plan.as_ref().and_then(|(intake, _)| intake.db.clone()) else { return Ok(()) };
+        let writes = self.job.controlfile.is_some() || self.job.spfile.is_some();
+        if !writes || self.job.state >= State::Mounted {
+            return Ok(());
+        }
+        if self.job.state == State::Down {
+            let called = self.call("nomount", "STARTUP NOMOUNT;\nEXIT;\n", lock)?;
+            self.must(&called, "start the instance", "look at the log; on a new machine give --spfile")?;
+            self.job.state = State::Started;
+        }
+        let mut script = Script::new();
+        let row = script.query(&["VALUE"], "FROM V$PARAMETER WHERE NAME = 'db_name'");
+        let reply = self.target.sqlplus.run(&script).context("ask the instance for its db_name")?;
+        let name = reply.row(row)?.get::<Option<String>>(0)?.unwrap_or_default();
+        let blank = self.job.spfile.is_some() && name.eq_ignore_ascii_case("DUMMY");
+        if name.eq_ignore_ascii_case(&ours) || blank {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Refused,
+            format!("the instance is of database {name}, the pieces are of {ours}: no file was touched"),
+        )
+        .hint("set ORACLE_SID to the right instance; on a new machine give --spfile as well")
+        .into())
     }
 
     /// After the mount it is known whose control file this is.

@@ -44,6 +44,8 @@ pub struct Intake {
     copies: Vec<Copy>,
     spool: Spool,
     pub dbid: u64,
+    /// Its name, when a record tells it.
+    pub db: Option<String>,
     /// Lines that were no records, with the first reason.
     pub bad_lines: u64,
     pub first_bad: Option<String>,
@@ -123,6 +125,7 @@ pub fn read(
     let blank = |k: &&Kept| k.should_tell && k.sha.is_none_or(|s| !known.contains(&s));
     let blank_pieces = heap.loose.iter().filter(blank).count() as u64;
     drop(known);
+    let db = heap.names.get(&dbid).cloned();
     let strange_logs = heap.disk_logs();
     let (catalogue, copies) = heap.join(place, dbid, &spool)?;
     Ok(Intake {
@@ -130,6 +133,7 @@ pub fn read(
         copies,
         spool,
         dbid,
+        db,
         bad_lines,
         first_bad,
         worst: producers.worst(),
