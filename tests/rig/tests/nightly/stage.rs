@@ -99,6 +99,11 @@ impl Stage {
         // The accounts are read when the daemon starts.
         db.kill_daemon();
         db.start()?;
+        let begin = Instant::now();
+        while db.sql("SELECT OPEN_MODE FROM V$DATABASE")?.trim() != "READ WRITE" {
+            ensure!(begin.elapsed() < Duration::from_secs(30), "the database does not open");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let authority = Authority::new(&root.path().join("tls"))?;
         let server = Server::start(&authority, Manners::default())?;
         let (local, network) = (SmallDisk::mount(48)?, SmallDisk::mount(16)?);
