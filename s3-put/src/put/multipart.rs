@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use chrono::{SecondsFormat, Utc};
@@ -196,6 +197,7 @@ impl Upload<'_> {
             journal.note(entry).map_err(|e| Trouble::local(&e))
         };
         note(None)?;
+        session.store.hold_back(bytes.len()).await?;
         let what = format!("send part {number} of s3://{}/{}", session.store.bucket(), self.key);
         let mut damaged = 0;
         let etag = loop {
@@ -216,9 +218,19 @@ impl Upload<'_> {
                         .set_checksum_crc64_nvme(mode.checksums.then(|| checksum.clone()))
                         .body(ByteStream::new(content))
                         .customize();
-                    match mode.unsigned {
+                    let sent = match mode.unsigned {
                         true => request.disable_payload_signing().send(),
                         false => request.send(),
+                    };
+                    async move {
+                        let answer = sent.await?;
+                        // Without it the upload cannot be completed, and S3 always gives one.
+                        if answer.e_tag().is_none_or(str::is_empty) {
+                            return Err(SdkError::timeout_error(
+                                "the answer has no ETag: it is not one of S3",
+                            ));
+                        }
+                        Ok(answer)
                     }
                 })
                 .await

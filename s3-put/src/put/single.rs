@@ -59,6 +59,7 @@ pub async fn put(
     let (lock_mode, lock_until) = session.lock();
     let metadata = session.metadata(role, identity, Some(&hashes.sha256));
     let turn = session.wires.acquire().await;
+    session.store.hold_back(bytes.len()).await?;
     let answer = session
         .store
         .call(&what, Deed::Sends, Limit::Moving, |client, mode, pace| {

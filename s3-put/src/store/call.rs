@@ -106,6 +106,17 @@ impl Store {
         self.throttle.clone()
     }
 
+    /// Waits for the rate before a body that the SDK hashes for its signature: such a body cannot be slowed down while
+    /// it goes out.
+    pub async fn hold_back(&self, bytes: usize) -> Result<(), Trouble> {
+        match &self.throttle {
+            Some(throttle) if !self.mode().unsigned => {
+                sleep(throttle.grant(bytes, tokio::time::Instant::now())).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Counts the bytes of one attempt.
     pub fn pace(&self) -> Pace {
         Pace::of(&self.moved)

@@ -151,6 +151,10 @@ pub fn decide(facts: &Facts, about: About<'_>) -> Action {
         403 if matches!(code, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken") => {
             fail(Kind::Credentials, CREDENTIALS)
         }
+        403 if code == "InvalidObjectState" => fail(
+            Kind::Denied,
+            "it is in an archive storage class: have it restored first (aws s3api restore-object), which takes hours",
+        ),
         403 => fail(Kind::Denied, "look at the policies of the user and of the bucket for this action"),
         404 => fail(Kind::Missing, ""),
         409 | 412 => fail(Kind::Conflict, ""),

@@ -27,6 +27,8 @@ fn passing() -> Vec<(Operation, Fault)> {
         all.push((operation, Fault::CutRequest));
         all.push((operation, Fault::FlipRequest));
     }
+    all.push((UploadPart, Fault::ErrorInside { executed: false }));
+    all.push((PutObject, Fault::ErrorInside { executed: true }));
     all.push((CompleteMultipartUpload, Fault::ErrorInside { executed: false }));
     all.push((CompleteMultipartUpload, Fault::ErrorInside { executed: true }));
     all
