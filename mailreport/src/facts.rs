@@ -1,7 +1,7 @@
 //! What the records told, in bounded memory: counts, the first failed items, the runs, what is protected.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Local, Utc};
 use common::exit::Exit;
@@ -23,6 +23,8 @@ use crate::protection::{Asset, Protection};
 pub const PROBLEMS: usize = 60;
 /// Runs that are kept with their counts; more are only counted.
 pub const RUNS: usize = 100;
+/// Names of tools that are remembered, however many runs each had; a pipeline has nine.
+const TOOLS: usize = 1000;
 /// Longest text of a record that is kept.
 const TEXT: usize = 300;
 
@@ -103,6 +105,8 @@ pub struct Facts {
     pub problem_count: u64,
     pub runs: Vec<ToolRun>,
     pub more_runs: u64,
+    /// Tools that began or ended a run, also those of which the run is not in `runs`.
+    pub tools: BTreeSet<String>,
     /// Tools that began and never ended; the first few.
     pub died: Vec<String>,
     /// Tools that were expected and never reported.
@@ -193,8 +197,16 @@ impl Facts {
         Ok(())
     }
 
+    fn reported(&mut self, head: &Head<'_>) {
+        let Some(tool) = head.tool.as_deref() else { return };
+        if tool.len() <= TEXT && self.tools.len() < TOOLS && !self.tools.contains(tool) {
+            self.tools.insert(tool.to_owned());
+        }
+    }
+
     fn begin(&mut self, head: &Head<'_>, begin: &RunBegin) {
         let at = stamp(head);
+        self.reported(head);
         self.first = self.first.into_iter().chain(at).min();
         if self.db.is_none() {
             self.db = begin.db.as_deref().map(|db| format::clean(db, 60)).filter(|db| !db.is_empty());
@@ -216,6 +228,7 @@ impl Facts {
 
     fn end(&mut self, head: &Head<'_>, mut end: RunEnd) {
         let at = stamp(head);
+        self.reported(head);
         self.last = self.last.into_iter().chain(at).max();
         while end.counts.len() > 12 {
             end.counts.pop_last();
@@ -435,6 +448,21 @@ impl Facts {
         });
     }
 
+    /// The input could not be read to its end: whatever else failed, that is the first thing to know. For
+    /// [`Facts::conclude`] the status is at least [`Exit::Failed`] then.
+    pub fn broken(&mut self, error: &str) {
+        self.problem_count += 1;
+        self.problems.truncate(PROBLEMS - 1);
+        let problem = Problem {
+            kind: Kind::Line,
+            name: "standard input".to_owned(),
+            code: None,
+            reason: format::clean(error, TEXT),
+            hint: Some("what was not read is in the logs of the tools before".to_owned()),
+        };
+        self.problems.insert(0, problem);
+    }
+
     /// Items that count for the success rate: done, partial, failed.
     pub fn items(&self) -> (u64, u64, u64) {
         let rated = self.work.iter().filter(|(kind, _)| !matches!(kind, Kind::Removed | Kind::Kept));
@@ -473,7 +501,7 @@ impl Facts {
         self.missing = expect
             .iter()
             .map(|tool| tool.trim())
-            .filter(|tool| !tool.is_empty() && !self.runs.iter().any(|r| r.tool == *tool))
+            .filter(|tool| !tool.is_empty() && !self.tools.contains(*tool))
             .map(str::to_owned)
             .collect();
         self.died = died.into_iter().map(|d| format::clean(&d, 120)).collect();
@@ -603,6 +631,14 @@ mod tests {
     }
 
     #[test]
+    fn an_expected_tool_after_a_hundred_runs_is_not_missing() {
+        let mut text: String = (0..RUNS + 5).map(|_| bracket("arch-ship", 0, "")).collect();
+        text.push_str(&bracket("zip-rotate", 0, ""));
+        let facts = facts(&text, &["zip-rotate", "s3-put"]);
+        assert_eq!((facts.missing.as_slice(), facts.more_runs), (&["s3-put".to_owned()][..], 6));
+    }
+
+    #[test]
     fn a_failed_item_makes_a_success_partial() {
         let failed = "{\"type\":\"export\",\"schema\":\"HR\",\"status\":\"partial\",\"skipped\":[{\"object\":\"HR.T\",\"code\":\"ORA-01555\"}]}";
         let facts = facts(&bracket("dp-export", 0, failed), &[]);
@@ -625,7 +661,8 @@ mod tests {
 
     #[test]
     fn the_schemas_that_dp_export_passes_on_are_no_bad_lines() {
-        let inside = "{\"schema\":\"HR\"}\n{\"user\":\"GOLD\",\"password_env\":\"GOLD_PW\",\"timeout\":\"3h\"}";
+        let inside =
+            "{\"schema\":\"HR\"}\n{\"user\":\"GOLD\",\"password_env\":\"GOLD_PW\",\"timeout\":\"3h\"}";
         let facts = facts(&bracket("dp-export", 0, inside), &[]);
         assert_eq!((facts.bad_lines, facts.exit), (0, Some(Exit::Success)));
     }

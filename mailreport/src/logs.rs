@@ -1,12 +1,14 @@
 //! The last lines of the logs: of `log` records, and of the log files that the records name.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use common::secret::{redact, Secret};
 use common::settings;
+use serde::de::IgnoredAny;
+use serde::Deserialize;
 
 use crate::format;
 
@@ -92,18 +94,54 @@ fn tail(path: &Path, lines: usize) -> std::io::Result<Vec<String>> {
 /// The secrets in our own environment: the env file is often shared by the whole pipeline. Short ones would blank
 /// half of the words.
 pub fn secrets() -> Vec<Secret> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, value)| settings::holds_secret(name, value))
+    let vars = std::env::vars_os();
+    secrets_in(&vars.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect())
+}
+
+fn secrets_in(vars: &BTreeMap<String, String>) -> Vec<Secret> {
+    let named = vars.iter().filter(|(name, value)| settings::holds_secret(name, value));
+    let mut all: Vec<String> = named
         .flat_map(|(_, value)| {
             // A password may have a slash in it and look like a logon.
-            let inside = settings::user_and_password(&value).map(|(_, password)| password.to_owned());
-            [Some(value), inside]
+            let inside = settings::user_and_password(value).map(|(_, password)| password.to_owned());
+            [Some(value.clone()), inside]
         })
         .flatten()
-        .filter(|value| value.len() >= 4)
-        .map(Secret::new)
-        .collect()
+        .collect();
+    all.extend(vars.get("ORACLE_USERS").into_iter().flat_map(|list| of_users(list, vars)));
+    all.retain(|value| value.len() >= 4);
+    // One that another begins with would leave the end of the longer one readable.
+    all.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    all.dedup();
+    all.into_iter().map(Secret::new).collect()
+}
+
+/// The value of a key in `ORACLE_USERS`; only texts matter.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Setting {
+    Text(String),
+    Other(IgnoredAny),
+}
+
+/// The passwords in the list of schemas that `dp-export` reads, also under a key that is misspelt, and those that it
+/// names by `password_env`. The list as a whole stands in no log; its passwords may.
+fn of_users(list: &str, vars: &BTreeMap<String, String>) -> Vec<String> {
+    let Ok(users) = serde_json::from_str::<Vec<BTreeMap<String, Setting>>>(list) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (key, value) in users.into_iter().flatten() {
+        let Setting::Text(value) = value else { continue };
+        let key = key.to_lowercase();
+        match key.as_str() {
+            "password_file" => {}
+            "password_env" => found.extend(vars.get(&value).cloned()),
+            _ if ["passw", "pwd", "senha", "secret"].iter().any(|word| key.contains(word)) => {
+                found.push(value)
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -127,5 +165,15 @@ mod tests {
         assert!(lines.contains(&"row 4999 of a table with a ***".to_owned()), "{lines:?}");
         assert!(lines.iter().any(|l| l.starts_with("(No such file")), "{lines:?}");
         assert!(lines.contains(&"(not a regular file)".to_owned()), "{lines:?}");
+    }
+    #[test]
+    fn the_passwords_of_the_schemas_are_blanked_one_by_one() {
+        let users = r#"[{"user":"GOLD","password":"gold\"1"},{"user":"FIN","password":"gold\"1234","timeout":60},
+                       {"user":"HR","password_env":"HR_KEY"},{"user":"X","passwort":"m\u00fcller","password_file":"/etc/x"}]"#;
+        let vars = [("ORACLE_USERS", users), ("HR_KEY", "hrhrhr"), ("HOME", "/home/oracle")];
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let secrets = secrets_in(&vars);
+        let clean = redact("gold\"1 gold\"1234 hrhrhr müller GOLD /etc/x /home/oracle".as_bytes(), &secrets);
+        assert_eq!(String::from_utf8(clean).unwrap(), "*** *** *** *** GOLD /etc/x /home/oracle");
     }
 }

@@ -56,7 +56,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         .into());
     }
     // The records first, whatever is wrong with the mail: a filter that ends early breaks the tools before it.
-    let (facts, closed) = read(cli, frame)?;
+    let (facts, closed) = read(cli, frame);
     let mut session = Session::new(cli, frame)?;
     session.worse(facts.exit.unwrap_or(Exit::Failed));
     let reported = session.report(facts, delivery);
@@ -99,17 +99,31 @@ impl std::io::Read for Stdin<'_> {
     }
 }
 
-fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<(Facts, Option<anyhow::Error>)> {
-    let mut facts = Facts::default();
+fn read(cli: &Cli, frame: &Frame) -> (Facts, Option<anyhow::Error>) {
     let closed = RefCell::new(None);
     let stdin = Stdin { out: &frame.out, closed: &closed };
-    let stdin = std::io::BufReader::with_capacity(256 * 1024, stdin);
-    let mut input = Input::new(stdin, None);
-    while let Some(line) = input.next_line()? {
-        facts.take(&line);
+    let facts = facts_of(std::io::BufReader::with_capacity(256 * 1024, stdin), &cli.expect);
+    (facts, closed.into_inner())
+}
+
+/// What the input tells. One that cannot be read any further has told what it has: the mail says both.
+fn facts_of(input: impl std::io::BufRead, expect: &[String]) -> Facts {
+    let mut facts = Facts::default();
+    let mut input = Input::new(input, None);
+    let mut broken = Exit::Success;
+    loop {
+        match input.next_line() {
+            Ok(Some(line)) => facts.take(&line),
+            Ok(None) => break,
+            Err(error) => {
+                facts.broken(&format!("{error:#}"));
+                broken = Exit::Failed;
+                break;
+            }
+        }
     }
-    facts.conclude(input.worst(), input.died(), &cli.expect);
-    Ok((facts, closed.into_inner()))
+    facts.conclude(input.worst().worse(broken), input.died(), expect);
+    facts
 }
 
 /// Passes on what is left of the input after a run that ended before it: a wrong setting must not break the pipe of
@@ -623,5 +637,30 @@ fn wait_for(dir: &Path, name: &str, session: &Session<'_>) -> anyhow::Result<Loc
                 signals::sleep(Duration::from_millis(50));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+
+    use super::*;
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("input/output error"))
+        }
+    }
+
+    #[test]
+    fn an_input_that_breaks_is_a_failure_that_tells_what_was_read() {
+        let text = "{\"path\":\"/a\",\"bytes\":3}\n";
+        let facts = facts_of(BufReader::new(text.as_bytes().chain(Broken)), &[]);
+        assert_eq!((facts.records, facts.bytes(), facts.exit), (1, 3, Some(Exit::Failed)));
+        assert_eq!(facts.problems[0].name, "standard input");
+        assert!(facts.problems[0].reason.contains("input/output error"), "{:?}", facts.problems);
+        assert_eq!(facts_of(text.as_bytes(), &[]).exit, Some(Exit::Success));
     }
 }
