@@ -12,7 +12,11 @@ fn after_a_good_one(kinds: &[Kind], status: i32) -> Result<(Lab, Outcome)> {
     lab.tool()?.args(["--schema", "GOLD"]).run()?.expect(0)?;
     let good = std::fs::read(lab.dp("GOLD_day.DMP"))?;
     lab.fault("GOLD", kinds)?;
-    let run = lab.tool()?.args(["--schema", "GOLD", "--sql-timeout", "10s", "--min-bytes", "50k"]).run()?.expect(status)?;
+    let run = lab
+        .tool()?
+        .args(["--schema", "GOLD", "--sql-timeout", "10s", "--min-bytes", "50k"])
+        .run()?
+        .expect(status)?;
     ensure!(std::fs::read(lab.dp("GOLD_day.DMP"))? == good, "the last good dump was touched");
     lab.check_clean(Some(&run))?;
     Ok((lab, run))

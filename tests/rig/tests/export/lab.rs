@@ -45,10 +45,18 @@ impl Lab {
         let lab = Self { db, root };
         let mut lab = lab;
         // The accounts are read when the daemon starts.
-        lab.db.kill_daemon();
-        lab.db.start()?;
+        lab.restart()?;
         lab.config(|_| {})?;
         Ok(lab)
+    }
+
+    /// After it the accounts of front.json count. The daemon answers a moment before the database is open.
+    pub fn restart(&mut self) -> Result<()> {
+        self.db.kill_daemon();
+        self.db.start()?;
+        wait_for("the database is open", || {
+            Ok(self.db.sql("SELECT OPEN_MODE FROM V$DATABASE").is_ok_and(|mode| mode.trim() == "READ WRITE"))
+        })
     }
 
     pub fn at(&self, name: &str) -> PathBuf {
@@ -131,7 +139,10 @@ impl Lab {
 
 fn sql_file(dir: &Path) -> Result<std::fs::File> {
     let path = dir.join("jobs.sql");
-    std::fs::write(&path, "SELECT 'job:' || OWNER_NAME || '.' || JOB_NAME || ' ' || STATE FROM DBA_DATAPUMP_JOBS;\nEXIT\n")?;
+    std::fs::write(
+        &path,
+        "SELECT 'job:' || OWNER_NAME || '.' || JOB_NAME || ' ' || STATE FROM DBA_DATAPUMP_JOBS;\nEXIT\n",
+    )?;
     Ok(std::fs::File::open(path)?)
 }
 
@@ -150,7 +161,9 @@ pub fn names(dir: &Path) -> Result<Vec<String>> {
 /// The export record of a schema.
 pub fn export<'a>(outcome: &'a Outcome, schema: &str) -> Result<&'a rig::records::Record> {
     let found = outcome.of("export").into_iter().find(|r| r.text("schema") == Some(schema));
-    found.with_context(|| format!("no export record of {schema}: {}", String::from_utf8_lossy(&outcome.stdout)))
+    found.with_context(|| {
+        format!("no export record of {schema}: {}", String::from_utf8_lossy(&outcome.stdout))
+    })
 }
 
 /// Polls until it holds.

@@ -13,13 +13,19 @@ fn what_is_wrong_with_the_surroundings_is_said_with_a_hint() -> Result<()> {
     ensure!(run.stderr.contains("GRANT READ, WRITE ON DIRECTORY NOWHERE"), "{}", run.stderr);
     let run = lab.tool()?.args(["--schema", "GOLD", "--dir", "/no/such/place"]).run()?.expect(2)?;
     ensure!(run.stderr.contains("hint") && run.stderr.contains("DB_FOLDER"), "{}", run.stderr);
-    let run = lab.tool()?.env("PATH", "/usr/bin:/bin").env("ORACLE_HOME", "/no/home").args(["--schema", "GOLD"]).run()?;
+    let run = lab
+        .tool()?
+        .env("PATH", "/usr/bin:/bin")
+        .env("ORACLE_HOME", "/no/home")
+        .args(["--schema", "GOLD"])
+        .run()?;
     ensure!(run.status == Some(64), "{:?} {}", run.status, run.stderr);
     lab.config(|c| {
         c.directories.insert("GONE".into(), Directory { path: "/no/such/dir".into(), grantees: vec![] });
     })?;
     let dir = lab.at("dp");
-    let run = lab.tool()?.args(["--schema", "GOLD", "--directory", "GONE", "--dir"]).arg(&dir).run()?.expect(2)?;
+    let run =
+        lab.tool()?.args(["--schema", "GOLD", "--directory", "GONE", "--dir"]).arg(&dir).run()?.expect(2)?;
     ensure!(export(&run, "GOLD")?.text("code") == Some("ORA-39002"), "{:?}", run.records);
     ensure!(run.stderr.contains("ORA-39070"), "{}", run.stderr);
     lab.check_clean(Some(&run))
@@ -30,7 +36,11 @@ fn wrong_logons_are_told_apart() -> Result<()> {
     let lab = Lab::new()?;
     let line = "{\"user\":\"GOLD\",\"password_env\":\"PW\",\"service\":\"prod\"}\n";
     let run = lab.tool()?.env("PW", "wrong").stdin(line).run()?;
-    ensure!(run.status != Some(0) && export(&run, "GOLD")?.text("code") == Some("ORA-01017"), "{:?}", run.records);
+    ensure!(
+        run.status != Some(0) && export(&run, "GOLD")?.text("code") == Some("ORA-01017"),
+        "{:?}",
+        run.records
+    );
     let line = "{\"user\":\"GOLD\",\"password_env\":\"PW\",\"service\":\"nowhere\"}\n";
     let run = lab.tool()?.env("PW", PASSWORD).stdin(line).run()?;
     ensure!(export(&run, "GOLD")?.text("code") == Some("ORA-12154"), "{:?}", run.records);
@@ -63,7 +73,11 @@ fn two_schemas_with_one_name_and_odd_arguments() -> Result<()> {
     let run = lab.tool()?.args(["--schema", "GOLD", "--parameter", "DUMPFILE=x"]).run()?.expect(64)?;
     ensure!(run.stderr.contains("DUMPFILE is set by dp-export itself"), "{}", run.stderr);
     let run = lab.tool()?.args(["--schema", "GOLD", "--parameter", "PARALLEL=4"]).run()?.expect(2)?;
-    ensure!(export(&run, "GOLD")?.text("reason").unwrap_or_default().contains("ORA-39094"), "{:?}", run.records);
+    ensure!(
+        export(&run, "GOLD")?.text("reason").unwrap_or_default().contains("ORA-39094"),
+        "{:?}",
+        run.records
+    );
     lab.check_clean(Some(&run))
 }
 

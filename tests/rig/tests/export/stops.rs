@@ -15,7 +15,12 @@ fn a_time_limit_stops_the_job_in_the_server_and_the_next_schema_goes_on() -> Res
     let input = "{\"schema\":\"GOLD\",\"timeout\":\"2s\"}\n{\"schema\":\"FIN\"}\n";
     let run = lab.tool()?.stdin(input).run()?.expect(1)?;
     let record = export(&run, "GOLD")?;
-    ensure!(record.text("status") == Some("failed") && record.text("reason").unwrap_or_default().contains("did not end within 2s"), "{}", record.line);
+    ensure!(
+        record.text("status") == Some("failed")
+            && record.text("reason").unwrap_or_default().contains("did not end within 2s"),
+        "{}",
+        record.line
+    );
     ensure!(lab.dump("FIN_day.DMP")?.len() == 2);
     lab.check_clean(Some(&run))?;
     let run = lab.tool()?.args(["--schema", "GOLD", "--timeout", "1s"]).run()?.expect(124)?;
@@ -50,7 +55,8 @@ fn a_client_that_dies_leaves_no_job_behind() -> Result<()> {
         let lab = Lab::new()?;
         lab.config(|c| {
             c.table_seconds = 0.5;
-            c.faults = vec![orasim::datapump::Fault { schema: "GOLD".into(), kind: Kind::ClientDies { signal } }];
+            c.faults =
+                vec![orasim::datapump::Fault { schema: "GOLD".into(), kind: Kind::ClientDies { signal } }];
         })?;
         let run = lab.tool()?.args(["--schema", "GOLD"]).run()?.expect(2)?;
         let record = export(&run, "GOLD")?;

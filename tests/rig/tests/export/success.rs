@@ -9,13 +9,21 @@ use crate::lab::{export, gold, names, Lab, PASSWORD};
 #[test]
 fn two_schemas_are_exported_and_their_dumps_are_whole() -> Result<()> {
     let lab = Lab::new()?;
-    let input = "{\"user\":\"gold\",\"password_env\":\"GOLD_PW\",\"service\":\"prod\"}\n{\"schema\":\"FIN\"}\n";
+    let input =
+        "{\"user\":\"gold\",\"password_env\":\"GOLD_PW\",\"service\":\"prod\"}\n{\"schema\":\"FIN\"}\n";
     let run = lab.tool()?.env("GOLD_PW", PASSWORD).stdin(input).run()?.expect(0)?;
     ensure!(run.count("exported") == 2, "{:?}", run.records);
-    ensure!(run.stdout.starts_with(b"{") && String::from_utf8_lossy(&run.stdout).contains("\"password_env\":\"GOLD_PW\""));
+    ensure!(
+        run.stdout.starts_with(b"{")
+            && String::from_utf8_lossy(&run.stdout).contains("\"password_env\":\"GOLD_PW\"")
+    );
     ensure!(lab.dump("GOLD_day.DMP")? == gold());
     let record = export(&run, "GOLD")?;
-    ensure!(record.text("status") == Some("success") && record.number("rows") == Some(3000), "{}", record.line);
+    ensure!(
+        record.text("status") == Some("success") && record.number("rows") == Some(3000),
+        "{}",
+        record.line
+    );
     ensure!(record.number("tables") == Some(4) && record.number("expdp_exit") == Some(0), "{}", record.line);
     // GOLD may not read V$DATABASE, FIN is exported by SYS: one moment there, one SCN here.
     ensure!(record.number("scn").is_none());
@@ -30,7 +38,9 @@ fn two_schemas_are_exported_and_their_dumps_are_whole() -> Result<()> {
     for file in files {
         let bytes = std::fs::read(file.text("path").unwrap_or_default())?;
         let hash: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-        ensure!(file.text("sha256") == Some(hash.as_str()) && file.number("bytes") == Some(bytes.len() as u64));
+        ensure!(
+            file.text("sha256") == Some(hash.as_str()) && file.number("bytes") == Some(bytes.len() as u64)
+        );
         ensure!(file.text("backup_time").is_some() && file.text("schema").is_some());
     }
     ensure!(names(&lab.at("dp"))? == ["FIN_day.DMP", "FIN_day.LOG", "GOLD_day.DMP", "GOLD_day.LOG"]);
@@ -70,7 +80,10 @@ fn a_dump_in_parts_is_one_set_and_old_parts_go() -> Result<()> {
     };
     let run = tool("20k")?;
     let parts: Vec<_> = names(&lab.at("dp"))?.into_iter().filter(|n| n.ends_with("DMP")).collect();
-    ensure!(parts == ["GOLD_day_01.DMP", "GOLD_day_02.DMP", "GOLD_day_03.DMP", "GOLD_day_04.DMP"], "{parts:?}");
+    ensure!(
+        parts == ["GOLD_day_01.DMP", "GOLD_day_02.DMP", "GOLD_day_03.DMP", "GOLD_day_04.DMP"],
+        "{parts:?}"
+    );
     let listed = export(&run, "GOLD")?.fields["files"].as_array().map(Vec::len);
     ensure!(listed == Some(4), "{listed:?}");
     tool("60k")?;
@@ -110,7 +123,10 @@ fn a_schema_without_tables_is_told_and_no_failure() -> Result<()> {
     })?;
     let run = lab.tool()?.args(["--schema", "EMILY", "--min-bytes", "0"]).run()?.expect(0)?;
     let record = export(&run, "EMILY")?;
-    ensure!(record.text("status") == Some("success") && record.text("reason").unwrap_or_default().contains("no table"));
+    ensure!(
+        record.text("status") == Some("success")
+            && record.text("reason").unwrap_or_default().contains("no table")
+    );
     let warned = run.of("log").iter().any(|l| l.text("message").unwrap_or_default().contains("no table"));
     ensure!(warned, "{:?}", run.records);
     Ok(())
@@ -122,7 +138,11 @@ fn a_wait_for_space_is_a_warning() -> Result<()> {
     lab.fault("GOLD", &[Kind::Wait { seconds: 0.3 }])?;
     let run = lab.tool()?.args(["--schema", "GOLD"]).run()?.expect(1)?;
     let record = export(&run, "GOLD")?;
-    ensure!(record.text("status") == Some("success") && record.number("expdp_exit") == Some(5), "{}", record.line);
+    ensure!(
+        record.text("status") == Some("success") && record.number("expdp_exit") == Some(5),
+        "{}",
+        record.line
+    );
     ensure!(lab.dump("GOLD_day.DMP")? == gold());
     Ok(())
 }
@@ -134,7 +154,11 @@ fn a_dry_run_changes_nothing() -> Result<()> {
     let planned = run.of("planned");
     ensure!(planned.len() == 1 && planned[0].text("action") == Some("export"), "{:?}", run.records);
     ensure!(planned[0].text("script").unwrap_or_default().contains("schemas=GOLD"));
-    ensure!(names(&lab.at("dp"))?.is_empty() && names(&lab.at("state"))?.is_empty() && names(&lab.at("log"))?.is_empty());
+    ensure!(
+        names(&lab.at("dp"))?.is_empty()
+            && names(&lab.at("state"))?.is_empty()
+            && names(&lab.at("log"))?.is_empty()
+    );
     Ok(())
 }
 
@@ -146,8 +170,7 @@ fn a_password_that_is_the_name_of_the_schema_does_not_hide_its_tables() -> Resul
         account.password = "GOLD".into();
     }
     front.save(&lab.db.dir)?;
-    lab.db.kill_daemon();
-    lab.db.start()?;
+    lab.restart()?;
     let line = "{\"user\":\"GOLD\",\"password_env\":\"PW\",\"service\":\"prod\"}\n";
     let run = lab.tool()?.env("PW", "GOLD").stdin(line).run()?.expect(0)?;
     ensure!(export(&run, "GOLD")?.number("tables") == Some(4), "{:?}", run.records);
