@@ -102,6 +102,12 @@ fn set_up_names_what_is_missing_and_installs_only_that() {
     for name in ["cargo", "sshd", "ip", "cc", "shellcheck"] {
         rig::host::write_program(&bin.join(name), "#!/bin/sh\necho cargo 1.95.0\n").unwrap();
     }
+    // It was built once.
+    let text = std::fs::read_to_string(script("setup.sh")).unwrap();
+    let version = text.lines().find_map(|l| l.strip_prefix("garage_version=")).unwrap();
+    let garage = stage.path(&format!(".cache/orapipe/garage-{version}/bin"));
+    std::fs::create_dir_all(&garage).unwrap();
+    rig::host::write_program(&garage.join("garage"), "#!/bin/sh\n").unwrap();
     let set_up = |argument: Option<&str>| {
         let mut command = stage.command("setup.sh");
         // The script adds sbin directories of the machine at the end; rsync and tmux are in none of them.
@@ -317,4 +323,188 @@ fn stop_gives_the_backup_its_time_to_end_backup_mode() {
     assert_eq!(status, 0, "{text}");
     assert!(stage.path("state/ended").exists(), "{text}");
     assert!(text.contains("hot_backup: ended 143"), "{text}");
+}
+
+const TOOLS: [&str; 8] =
+    ["arch-ship", "ts-hotbackup", "rman-run", "s3-put", "s3-get", "dp-export", "zip-rotate", "mailreport"];
+
+/// Every setting of the example file, those that are commented out as well.
+fn example_settings(stage: &Stage) -> (PathBuf, Vec<String>) {
+    let text = std::fs::read_to_string(script("PROD.env.example")).unwrap();
+    let is_name = |s: &str| {
+        !s.is_empty() && s.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let lines = text.lines().map(|l| l.strip_prefix("# ").unwrap_or(l));
+    let lines: Vec<_> = lines.filter(|l| l.split_once('=').is_some_and(|(name, _)| is_name(name))).collect();
+    let names = lines.iter().filter_map(|l| Some(l.split_once('=')?.0.to_owned())).collect();
+    let file = stage.path("PROD.env");
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    // A password is in it.
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    (file, names)
+}
+
+#[test]
+fn wrong_usage_ends_with_64_and_a_hint_before_any_tool_runs() {
+    let stage = Stage::new();
+    for tool in TOOLS {
+        stage.program(tool, "touch \"$STATE_DIR/called\"");
+    }
+    let cases: [(&str, &[&[&str]]); 9] = [
+        ("backup_oracle_s3.sh", &[&[], &["LATEST"], &["--force"]]),
+        ("restore_oracle.sh", &[&[], &["LATEST"], &["FULL", "--until-scn"], &["FULL"], &["incremental"]]),
+        ("backup_oracle.sh", &[&[], &["--force"], &["/not/there.jsonl"]]),
+        ("demo.sh", &[&["--fast"], &["--dir"], &["--only"], &["--only", "all"]]),
+        ("monitor_dr.sh", &[&["--twice"]]),
+        ("orquestra_dr.sh", &[&["--again"]]),
+        ("setup.sh", &[&["--all"]]),
+        ("standby-recover.sh", &[&["--force"], &["--until-scn"], &["--until-scn", "soon"]]),
+        ("test.sh", &[&["--all"]]),
+    ];
+    for (name, calls) in &cases {
+        for args in *calls {
+            let (status, text) = said(stage.command(name).args(*args));
+            assert_eq!(status, 64, "{name} {args:?}: {text}");
+            let told = ["usage: ", "hint: ", "FULL|INCREMENTAL [--until", "takes an SCN in digits"];
+            assert!(told.iter().any(|t| text.contains(t)), "{name} {args:?}: {text}");
+            assert!(!stage.path("state/called").exists(), "{name} {args:?} has called a tool");
+        }
+    }
+    // These hand their arguments to a program, are part of another script, or take none.
+    let others = ["copy_archivelog_to_pamvs0003l", "hot_backup_ts_to_pamvs0003l", "envia_archivelogs"];
+    let others = [&others[..], &["environment", "licences", "bench"]].concat();
+    for entry in std::fs::read_dir(script("demo.sh").parent().unwrap()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = others.contains(&name.trim_end_matches(".sh")) || cases.iter().any(|(n, _)| *n == name);
+        assert!(known || !name.ends_with(".sh"), "{name} is in no test");
+    }
+}
+
+#[test]
+fn the_wrappers_of_backups_and_exports_are_these_pipelines() {
+    let stage = Stage::new();
+    for tool in TOOLS {
+        stage.program(tool, "cat; echo \"$(basename \"$0\") $*\"");
+    }
+    let schemas = stage.path("schemas.jsonl");
+    std::fs::write(&schemas, "{\"user\":\"GOLD\",\"password_env\":\"GOLD_PW\"}\n").unwrap();
+    let (file, _) = example_settings(&stage);
+    let call = |name: &str, args: &[&str], settings: bool, env: &[(&str, &str)]| {
+        let mut command = stage.command(name);
+        command.args(args).stdin(std::process::Stdio::null()).envs(env.iter().copied());
+        if settings {
+            command.env("ORAPIPE_ENV_FILE", &file);
+        }
+        let (status, text) = said(&mut command);
+        assert_eq!(status, 0, "{text}");
+        text
+    };
+    let backup = "rman-run INCREMENTAL --channels 2\ns3-put --delete-source\n";
+    let args = ["INCREMENTAL", "--channels", "2"];
+    assert_eq!(call("backup_oracle_s3.sh", &args, false, &[]), backup);
+    let mailed = format!("{backup}mailreport --expect rman-run,s3-put\n");
+    assert_eq!(call("backup_oracle_s3.sh", &args, true, &[]), mailed);
+
+    let lines = std::fs::read_to_string(&schemas).unwrap();
+    let file_of_schemas = schemas.to_str().unwrap();
+    let export = format!("{lines}dp-export -\nzip-rotate --remove-dumps\n");
+    assert_eq!(call("backup_oracle.sh", &[file_of_schemas], false, &[]), export);
+    let mailed = format!("{export}mailreport --expect dp-export,zip-rotate\n");
+    assert_eq!(call("backup_oracle.sh", &[file_of_schemas], true, &[]), mailed);
+    let users = [("ORACLE_USERS", "[]")];
+    assert_eq!(call("backup_oracle.sh", &[], false, &users), "dp-export \nzip-rotate --remove-dumps\n");
+
+    let restore = stage.path("restore");
+    let env = [("RESTORE_SOURCE_DIR", restore.to_str().unwrap())];
+    let args = ["FULL", "--until-scn", "17", "--resetlogs"];
+    assert_eq!(
+        call("restore_oracle.sh", &args, false, &env),
+        "rman-run restore FULL --until-scn 17 --resetlogs\n"
+    );
+    let text = call("restore_oracle.sh", &args, true, &env);
+    let expected = format!(
+        "s3-get --manifests\nrman-run plan FULL --until-scn 17\ns3-get --dest {}\n\
+         rman-run restore FULL --until-scn 17 --resetlogs\n",
+        restore.display()
+    );
+    assert_eq!(text, expected);
+    let text = call("restore_oracle.sh", &["FULL", "--plan", "--until-scn=17"], true, &env);
+    assert_eq!(text, "s3-get --manifests\nrman-run plan FULL --until-scn=17\n");
+}
+
+#[test]
+fn a_pipeline_fails_when_its_last_tool_does() {
+    let stage = Stage::new();
+    for tool in TOOLS {
+        stage.program(tool, "cat >/dev/null");
+    }
+    stage.program("s3-put", "cat >/dev/null; exit 75");
+    assert_eq!(said(stage.command("backup_oracle_s3.sh").arg("FULL")).0, 75);
+    stage.program("zip-rotate", "cat >/dev/null; exit 4");
+    assert_eq!(said(stage.command("backup_oracle.sh").env("ORACLE_USERS", "[]")).0, 4);
+}
+
+#[test]
+fn the_lines_of_the_examples_work_when_they_are_uncommented() {
+    let stage = Stage::new();
+    let (file, names) = example_settings(&stage);
+    assert!(names.len() > 30, "{names:?}");
+    let mut told = String::new();
+    for tool in TOOLS {
+        let real = rig::tool::program(tool).unwrap();
+        let mut command = Command::new(&real);
+        command.env_clear().envs(clean_environment()).arg("--env-file").arg(&file).arg("--show-config");
+        if tool == "rman-run" {
+            command.arg("full");
+        }
+        let (status, text) = said(&mut command);
+        assert_eq!(status, 0, "{tool}: {text}");
+        assert!(!text.contains("unknown"), "{tool}: {text}");
+        told.push_str(&text);
+        // For the lines of the crontab: the real tool reads its flags and does nothing else.
+        stage.program(
+            tool,
+            &format!("exec '{}' \"$@\" --show-config </dev/null >>\"$STATE_DIR/shown\"", real.display()),
+        );
+    }
+    // These are read by Oracle's programs, by the AWS SDK, or by the tools without a flag.
+    let without = ["ORACLE_SID", "ORACLE_HOME", "AWS_PROFILE"];
+    for name in names.iter().filter(|n| !without.contains(&n.as_str())) {
+        assert!(told.contains(&format!("[{name} in ")), "{name} is a setting of no tool");
+    }
+
+    let crontab = std::fs::read_to_string(script("crontab.example")).unwrap();
+    let scripts = script("demo.sh").parent().unwrap().display().to_string();
+    let home = stage.dir.path().display().to_string();
+    std::fs::create_dir(stage.path("log")).unwrap();
+    std::fs::write(stage.path("schemas.jsonl"), "").unwrap();
+    let mut ran = 0;
+    for line in crontab.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        let fields = if line.starts_with("@reboot") { 1 } else { 5 };
+        let time = |b: u8| b.is_ascii_digit() || b"*/-,".contains(&b);
+        let first = line.split_whitespace().next().unwrap_or_default();
+        if fields == 5 && (first.is_empty() || !first.bytes().all(time)) {
+            continue;
+        }
+        let command = line.split_whitespace().skip(fields).collect::<Vec<_>>().join(" ");
+        if command.contains("standby-recover.sh") {
+            // It needs a standby; the demo and the stories run it.
+            continue;
+        }
+        let command = command
+            .replace("/tmp/", "/home/oracle/dr/tmp/")
+            .replace("/home/oracle/dr", &home)
+            .replace("/opt/orapipe/scripts", &scripts)
+            .replace("sleep 120", "sleep 0");
+        let path = format!("{}:{}", stage.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut shell = stage.command("demo.sh");
+        let env: Vec<_> = shell.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
+        shell = Command::new("/bin/sh");
+        shell.env_clear().envs(env).env("PATH", path).env("ORAPIPE_ENV_FILE", &file).args(["-c", &command]);
+        let (status, text) = said(&mut shell);
+        assert_eq!(status, 0, "{command}: {text}");
+        ran += 1;
+    }
+    assert!(ran >= 8, "only {ran} lines of the crontab ran");
 }
