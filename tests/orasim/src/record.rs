@@ -204,7 +204,7 @@ impl Record {
             }
             Body::CleanClose => 12,
         };
-        while out.len() % 4 != 0 {
+        while !out.len().is_multiple_of(4) {
             out.push(0);
         }
         let len = (out.len() - start) as u32;

@@ -284,8 +284,9 @@ impl Client<'_> {
         if start.schemas.is_empty() {
             start.schemas = vec![self.user.clone()];
         }
-        let extension = |name: &str| if name.contains('.') { name.to_owned() } else { format!("{name}.dmp") };
-        start.dumpfile = extension(&start.dumpfile);
+        if !start.dumpfile.contains('.') {
+            start.dumpfile.push_str(".dmp");
+        }
         start.shown = format!("{}/******** {}", self.user.to_lowercase(), shown.join(" "));
         start.banner = self.banner();
         start.banner.push(edition.to_owned());

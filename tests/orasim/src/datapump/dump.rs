@@ -89,7 +89,12 @@ pub fn read(path: &Path) -> Result<Vec<Content>> {
     File::open(path)
         .and_then(|mut f| f.read_to_end(&mut bytes))
         .with_context(|| path.display().to_string())?;
-    ensure!(bytes.len() as u64 % BLOCK == 0, "{}: {} bytes are no whole blocks", path.display(), bytes.len());
+    ensure!(
+        (bytes.len() as u64).is_multiple_of(BLOCK),
+        "{}: {} bytes are no whole blocks",
+        path.display(),
+        bytes.len()
+    );
     let text = String::from_utf8(bytes).with_context(|| path.display().to_string())?;
     let mut contents = Vec::new();
     let mut hash = std::hash::DefaultHasher::new();

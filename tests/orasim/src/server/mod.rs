@@ -480,12 +480,8 @@ impl Link {
                 _ => 0,
             }
         };
-        let caller = datapump::Caller {
-            user: &session.user,
-            dba: session.dba,
-            standard_edition,
-            scn: Arc::new(scn),
-        };
+        let caller =
+            datapump::Caller { user: &session.user, dba: session.dba, standard_edition, scn: Arc::new(scn) };
         Response::DataPump(core.pump.answer(&caller, request))
     }
 
@@ -529,8 +525,12 @@ impl Link {
                 Some(dropped) => dropped,
                 None => {
                     let user = session.user.clone();
-                    let engine =
-                        WithDictionary { engine: &*core.database, pump: &core.pump, user: &user, dba: session.dba };
+                    let engine = WithDictionary {
+                        engine: &*core.database,
+                        pump: &core.pump,
+                        user: &user,
+                        dba: session.dba,
+                    };
                     sql::run(&engine, session, text)
                 }
             },

@@ -344,7 +344,7 @@ impl Client<'_> {
             self.say(message::UNKNOWN, &[&format!("{shown}{dots}")]);
         }
         self.unknown_commands += 1;
-        if self.unknown_commands % 4 == 0 {
+        if self.unknown_commands.is_multiple_of(4) {
             self.say(message::HELP, &[]);
         }
     }

@@ -27,6 +27,9 @@ use crate::{
     },
 };
 
+/// A backup set and the files that are to be read from it.
+type Chosen = (BackupSet, Vec<Wanted>);
+
 /// Pieces and sets that were found to be bad by this command.
 #[derive(Debug, Default, Clone)]
 pub(super) struct BadOnes {
@@ -142,7 +145,7 @@ impl RestoreJob {
         })
     }
 
-    fn choose(&self, control: &ControlFile) -> Result<(Vec<(BackupSet, Vec<Wanted>)>, Vec<Wanted>), Failure> {
+    fn choose(&self, control: &ControlFile) -> Result<(Vec<Chosen>, Vec<Wanted>), Failure> {
         let lineage = control.lineage();
         let tag = self.request.from_tag.as_ref().map(|t| t.to_uppercase());
         let choice = Choice {

@@ -171,8 +171,10 @@ fn set_details(r: &Records) -> View {
                 .filter(|p| (p.set_stamp, p.set_count) == (s.set_stamp, s.set_count) && p.piece == 1)
                 .count();
             let status = own.map_or(PieceStatus::Deleted, |p| p.status);
-            let mut row =
-                vec![own.map_or(Value::Null, |p| n(p.session_recid)), own.map_or(Value::Null, |p| n(p.session_recid))];
+            let mut row = vec![
+                own.map_or(Value::Null, |p| n(p.session_recid)),
+                own.map_or(Value::Null, |p| n(p.session_recid)),
+            ];
             row.push(own.map_or(Value::Null, |p| n(p.session_stamp)));
             row.push(n(s.recid));
             row.extend(set_row(s));
@@ -464,7 +466,8 @@ fn backup_files(c: &ControlFile) -> View {
         };
         let set = [n(s.recid), n(s.set_count), n(s.set_stamp), t(kind)];
         let common = |file_type: &str, fname: Value, bytes: u64| {
-            let mut row = vec![n(p.recid), t("BACKUP SET"), t(file_type), yes(s.keep), t(word(p.status)), fname];
+            let mut row =
+                vec![n(p.recid), t("BACKUP SET"), t(file_type), yes(s.keep), t(word(p.status)), fname];
             row.extend([optional(p.tag.as_ref()), n(p.recid), n(p.stamp), t("DISK"), d(p.completion)]);
             row.extend([yes(p.compressed), t("NO"), n(bytes)]);
             row.extend(set.clone());
@@ -622,12 +625,15 @@ fn job_details(r: &Records) -> View {
         let own: Vec<&Status> = r
             .statuses
             .iter()
-            .filter(|s| s.row_level > 0 && s.session_recid == session.recid && s.operation.starts_with("BACKUP"))
+            .filter(|s| {
+                s.row_level > 0 && s.session_recid == session.recid && s.operation.starts_with("BACKUP")
+            })
             .collect();
         if own.is_empty() {
             continue;
         }
-        let rank = ["DB FULL", "DB INCR", "DATAFILE FULL", "DATAFILE INCR", "ARCHIVELOG", "CONTROLFILE", "SPFILE"];
+        let rank =
+            ["DB FULL", "DB INCR", "DATAFILE FULL", "DATAFILE INCR", "ARCHIVELOG", "CONTROLFILE", "SPFILE"];
         let kind = rank.iter().find(|k| own.iter().any(|s| s.object_type.as_deref() == Some(k)));
         let status = own.iter().map(|s| s.status.clone()).min_by_key(|s| weight(s)).unwrap_or_default();
         let input: u64 = own.iter().map(|s| s.input_bytes).sum();
@@ -679,9 +685,9 @@ fn area_usage(inner: &Inner) -> View {
         ("IMAGE COPY", none),
         ("FLASHBACK LOG", none),
     ];
-    let rows = kinds.iter().map(|(name, (bytes, files))| {
-        vec![t(*name), n(bytes * 100 / limit), n(0), n(*files), n(0)]
-    });
+    let rows = kinds
+        .iter()
+        .map(|(name, (bytes, files))| vec![t(*name), n(bytes * 100 / limit), n(0), n(*files), n(0)]);
     make(
         "FILE_TYPE v23,PERCENT_SPACE_USED n,PERCENT_SPACE_RECLAIMABLE n,NUMBER_OF_FILES n,CON_ID n",
         rows.collect(),
