@@ -34,6 +34,7 @@ pub fn survey(session: &mut Session<'_>, place: Place, is_copy: bool) -> anyhow:
         prove: session.policy.min.max(1) as usize,
         known: session.store.of(&place.dir),
         today: session.today(),
+        now: session.started.timestamp(),
     };
     let dir = place.dir.clone();
     let answer = session.perform(&Job::Survey { place: place.clone(), question }, is_copy);
@@ -89,12 +90,10 @@ pub fn rotate(session: &mut Session<'_>, side: &Side) -> anyhow::Result<Tally> {
         return Ok(tally);
     }
     let dir = side.place.dir.clone();
-    let answer = session.perform(&Job::Remove { place: side.place.clone(), victims }, side.is_copy);
-    let Answer::Removed(gone, error) =
-        answer.with_context(|| format!("remove old archives in {}", dir.display()))?
-    else {
-        anyhow::bail!("the child answered another question");
-    };
+    let job = Job::Remove { place: side.place.clone(), victims };
+    let mut gone = Vec::new();
+    // Whatever ended it: what is gone has its record first.
+    let ended = session.perform_and_note(&job, side.is_copy, &mut |name| gone.push(name));
     let mut marks = session.store.of(&dir);
     for name in &gone {
         marks.remove(name);
@@ -111,9 +110,9 @@ pub fn rotate(session: &mut Session<'_>, side: &Side) -> anyhow::Result<Tally> {
         })?;
     }
     session.store.set(&dir, &marks)?;
-    match error {
-        None => Ok(tally),
-        Some(error) => anyhow::bail!("remove old archives in {}: {error}", dir.display()),
+    match ended.with_context(|| format!("remove old archives in {}", dir.display()))? {
+        Answer::Removed => Ok(tally),
+        _ => anyhow::bail!("the child answered another question"),
     }
 }
 

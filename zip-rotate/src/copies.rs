@@ -17,13 +17,20 @@ use crate::mounts;
 /// How long a child that was killed has to be gone; one that hangs in the kernel does not go.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Does a job in a directory for copies. `tick` is called when the child tells of progress.
+/// Does a job in a directory for copies. `tick` is called when the child tells of progress, `gone` with the name of each
+/// file that it has removed, also when it dies of the next.
 ///
 /// # Errors
 /// What the child says is wrong; [`Exit::TimedOut`] when it has said nothing for `limit`. It is killed then, and left
 /// behind when it hangs in the kernel, as on a hard mount whose server is gone.
-pub fn ask(job: &Job, limit: Duration, tick: &mut dyn FnMut(u64)) -> anyhow::Result<Answer> {
+pub fn ask(
+    job: &Job,
+    limit: Duration,
+    tick: &mut dyn FnMut(u64),
+    gone: &mut dyn FnMut(String),
+) -> anyhow::Result<Answer> {
     let dir = match job {
+        Job::Identify { dir } => dir,
         Job::Survey { place, .. } | Job::Remove { place, .. } => &place.dir,
         Job::Copy(copy) => &copy.place.dir,
     };
@@ -32,8 +39,20 @@ pub fn ask(job: &Job, limit: Duration, tick: &mut dyn FnMut(u64)) -> anyhow::Res
         return Err(Failure::new(Exit::Partial, message).hint(format!("mount {}", point.display())).into());
     }
     let mut child = start()?;
-    let answered = converse(&mut child, job, dir, limit, tick);
+    let answered = hand_over(&mut child, job).and_then(|()| listen(&mut child)).map(|words| {
+        let answered = converse(&words, dir, limit, tick, gone);
+        (answered, words)
+    });
     end(child);
+    let (answered, words) = answered?;
+    if answered.is_err() {
+        // What it has said before it was given up is a fact.
+        while let Ok(word) = words.recv_timeout(Duration::from_millis(100)) {
+            if let Ok(Word::Gone(name)) = word {
+                gone(name);
+            }
+        }
+    }
     answered
 }
 
@@ -50,18 +69,21 @@ fn start() -> anyhow::Result<Child> {
         .context("start the child that copies")
 }
 
+fn hand_over(child: &mut Child, job: &Job) -> anyhow::Result<()> {
+    let text = serde_json::to_vec(job).context("encode a job")?;
+    let mut stdin = child.stdin.take().context("the child has no standard input")?;
+    stdin.write_all(&text).context("hand a job to the child")
+}
+
+type Words = Receiver<anyhow::Result<Word>>;
+
 fn converse(
-    child: &mut Child,
-    job: &Job,
+    words: &Words,
     dir: &Path,
     limit: Duration,
     tick: &mut dyn FnMut(u64),
+    gone: &mut dyn FnMut(String),
 ) -> anyhow::Result<Answer> {
-    let text = serde_json::to_vec(job).context("encode a job")?;
-    let mut stdin = child.stdin.take().context("the child has no standard input")?;
-    stdin.write_all(&text).context("hand a job to the child")?;
-    drop(stdin);
-    let words = listen(child)?;
     let mut heard = Instant::now();
     loop {
         stopped()?;
@@ -69,6 +91,10 @@ fn converse(
             Ok(Ok(Word::Bytes(bytes))) => {
                 heard = Instant::now();
                 tick(bytes);
+            }
+            Ok(Ok(Word::Gone(name))) => {
+                heard = Instant::now();
+                gone(name);
             }
             Ok(Ok(Word::Answer(answer))) => return Ok(answer),
             Ok(Ok(Word::Error(error))) => anyhow::bail!(error),
@@ -88,7 +114,7 @@ fn converse(
     }
 }
 
-fn listen(child: &mut Child) -> anyhow::Result<Receiver<anyhow::Result<Word>>> {
+fn listen(child: &mut Child) -> anyhow::Result<Words> {
     let stdout = child.stdout.take().context("the child has no standard output")?;
     let (words, heard) = channel();
     std::thread::spawn(move || {
@@ -113,5 +139,24 @@ fn end(mut child: Child) {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_child_has_removed_is_known_when_it_dies() {
+        let (say, words) = channel();
+        for name in ["a.zip", "b.zip"] {
+            say.send(Ok(Word::Gone(name.to_owned()))).unwrap();
+        }
+        drop(say);
+        let mut gone = Vec::new();
+        let limit = Duration::from_secs(5);
+        let ended = converse(&words, Path::new("/mnt"), limit, &mut |_| {}, &mut |name| gone.push(name));
+        assert!(format!("{:#}", ended.unwrap_err()).contains("ended without an answer"));
+        assert_eq!(gone, ["a.zip", "b.zip"]);
     }
 }

@@ -54,6 +54,8 @@ pub struct Question {
     pub prove: usize,
     pub known: BTreeMap<String, Mark>,
     pub today: NaiveDate,
+    /// Seconds since 1970.
+    pub now: i64,
 }
 
 /// Lists the archives of a directory and looks at each.
@@ -89,10 +91,13 @@ pub fn survey(
         if proven >= question.prove || seen.worth != Worth::Good || backup.day > question.today {
             continue;
         }
-        if survey.marks.contains_key(&seen.name) {
+        // The one that all others may be removed for is read anew from time to time.
+        let holds = |mark: &Mark| proven > 0 || !mark.is_old(question.now);
+        if survey.marks.get(&seen.name).is_some_and(holds) {
             proven += 1;
             continue;
         }
+        survey.marks.remove(&seen.name);
         match prove_it(&dir.join(&seen.name), tick) {
             Ok(mark) => {
                 proven += 1;
@@ -172,6 +177,46 @@ impl Seen {
                 Worth::Damaged(_) => State::Damaged,
                 Worth::Foreign => State::Foreign,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::store::PROOF_LASTS;
+
+    #[test]
+    fn the_newest_good_archive_is_read_anew_when_its_proof_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("backup_2026-11-20.zip");
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        let stored =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        zip.start_file("GOLD.DMP", stored).unwrap();
+        zip.write_all(&[b'x'; 1000]).unwrap();
+        zip.finish().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[500] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let mark = Mark::new(&std::fs::metadata(&path).unwrap(), "as it was proven once");
+        let worth = |now: i64| {
+            let question = Question {
+                template: "backup_{date}.zip".to_owned(),
+                db: String::new(),
+                prove: 1,
+                known: BTreeMap::from([("backup_2026-11-20.zip".to_owned(), mark.clone())]),
+                today: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
+                now,
+            };
+            let survey = survey(dir.path(), &question, &mut |_| Ok(())).unwrap();
+            (survey.seen[0].worth.clone(), survey.marks.len())
+        };
+        assert_eq!(worth(mark.proven + PROOF_LASTS), (Worth::Good, 1));
+        for now in [mark.proven + PROOF_LASTS + 1, mark.proven - 1] {
+            assert!(matches!(worth(now), (Worth::Damaged(_), 0)), "{now}");
         }
     }
 }

@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_millis(200);
 pub enum Word {
     /// It is getting on: so many bytes.
     Bytes(u64),
+    /// A file is removed.
+    Gone(String),
     Answer(Answer),
     Error(String),
 }
@@ -48,14 +50,15 @@ fn work() -> anyhow::Result<Answer> {
     std::io::stdin().read_to_end(&mut text).context("read the job")?;
     let job: Job = serde_json::from_slice(&text).context("understand the job")?;
     let mut said: Option<Instant> = None;
-    perform(&job, &mut |bytes| {
+    let mut tick = |bytes| {
         anyhow::ensure!(getppid() == parent, "the run that asked for it is gone");
         if said.is_none_or(|at| at.elapsed() >= EVERY) {
             said = Some(Instant::now());
             say(&Word::Bytes(bytes))?;
         }
         Ok(())
-    })
+    };
+    perform(&job, &mut tick, &mut |name| say(&Word::Gone(name.to_owned())))
 }
 
 fn say(word: &Word) -> anyhow::Result<()> {

@@ -1,11 +1,12 @@
 //! What is to be packed: named files, or the records on standard input; and how the runs ended that made them.
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use common::app::Frame;
 use common::exit::{Exit, Failure};
 use common::record::{Export, ExportStatus, File, Input, Line, Log, Role};
+use rustix::fs::FileType;
 use serde::de::IgnoredAny;
 use serde::Deserialize;
 
@@ -32,19 +33,30 @@ pub struct Given {
     pub bad_lines: u64,
 }
 
+/// Whether standard input is a pipe or a file, and not a terminal, /dev/null or what a service has there.
+pub fn is_given() -> bool {
+    let kind = rustix::fs::fstat(std::io::stdin()).map(|s| FileType::from_raw_mode(s.st_mode));
+    matches!(kind, Ok(FileType::Fifo | FileType::RegularFile))
+}
+
 /// Reads all of it; every line is passed on first.
 pub fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Given> {
-    let mut given = Given { files: Vec::new(), exit: Exit::Success, lacks: Vec::new(), bad_lines: 0 };
     if !cli.paths.is_empty() {
-        given.files.extend(cli.paths.iter().map(|p| Wanted { path: p.clone(), ..Wanted::default() }));
-        return Ok(given);
+        let files = cli.paths.iter().map(|p| Wanted { path: p.clone(), ..Wanted::default() }).collect();
+        return Ok(Given { files, exit: Exit::Success, lacks: Vec::new(), bad_lines: 0 });
     }
     if std::io::stdin().is_terminal() {
         return Err(Failure::new(Exit::Usage, "nothing to pack: no PATH, and standard input is a terminal")
             .hint("name files, or put it behind dp-export; --rotate-only packs nothing")
             .into());
     }
-    let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
+    // Cron gives a pipe without a line to what it runs: for --rotate-only that is no failed producer.
+    consider(std::io::stdin().lock(), frame, !cli.rotate_only)
+}
+
+fn consider(input: impl BufRead, frame: &Frame, must_speak: bool) -> anyhow::Result<Given> {
+    let mut given = Given { files: Vec::new(), exit: Exit::Success, lacks: Vec::new(), bad_lines: 0 };
+    let mut input = Input::new(input, Some(frame.out.clone()));
     let mut silent = true;
     while let Some(line) = input.next_line()? {
         silent = false;
@@ -64,7 +76,7 @@ pub fn read(cli: &Cli, frame: &Frame) -> anyhow::Result<Given> {
             }
         }
     }
-    if silent {
+    if silent && must_speak {
         // Not even a run_begin: the tool before this one was not found or died at once.
         let message = "standard input had no line at all: whatever should have written to it never started";
         frame.out.emit(&Log::error(message))?;

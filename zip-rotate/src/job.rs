@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::archive::Heir;
 use crate::facts::{self, Question, Survey};
 use crate::pack::hex;
+use crate::places::Identity;
 use crate::readback;
 use crate::store::Mark;
 
@@ -23,6 +24,7 @@ const SYNC_EVERY: u64 = 128 << 20;
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Job {
+    Identify { dir: PathBuf },
     Survey { place: Place, question: Question },
     Copy(Copy),
     Remove { place: Place, victims: Vec<Victim> },
@@ -36,6 +38,8 @@ pub struct Place {
     pub sentinel: Option<PathBuf>,
     /// A directory that must be on another file system.
     pub apart_from: Option<PathBuf>,
+    /// A directory that it must not be, by whatever name.
+    pub other_than: Option<Identity>,
 }
 
 /// An archive to copy.
@@ -61,16 +65,23 @@ pub struct Victim {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
+    Identity(Identity),
     Survey(Survey),
     /// The copy is proven and has its name.
     Copied(Mark),
-    /// Names that are gone, in order, and the error that ended it.
-    Removed(Vec<String>, Option<String>),
+    /// All are gone.
+    Removed,
 }
 
-/// Does it; `tick` is called while there is progress, and may stop it.
-pub fn perform(job: &Job, tick: &mut dyn FnMut(u64) -> anyhow::Result<()>) -> anyhow::Result<Answer> {
+/// Does it; `tick` is called while there is progress, and may stop it. `gone` is called with the name of each file as
+/// soon as it is removed, so that it is known whatever becomes of the rest.
+pub fn perform(
+    job: &Job,
+    tick: &mut dyn FnMut(u64) -> anyhow::Result<()>,
+    gone: &mut dyn FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<Answer> {
     match job {
+        Job::Identify { dir } => Identity::of(dir).map(Answer::Identity),
         Job::Survey { place, question } => {
             check(place)?;
             facts::survey(&place.dir, question, tick).map(Answer::Survey)
@@ -81,9 +92,7 @@ pub fn perform(job: &Job, tick: &mut dyn FnMut(u64) -> anyhow::Result<()>) -> an
         }
         Job::Remove { place, victims } => {
             check(place)?;
-            let mut gone = Vec::new();
-            let ended = remove(&place.dir, victims, &mut gone, tick);
-            Ok(Answer::Removed(gone, ended.err().map(|e| format!("{e:#}"))))
+            remove(&place.dir, victims, tick, gone).map(|()| Answer::Removed)
         }
     }
 }
@@ -106,6 +115,11 @@ fn check(place: &Place) -> anyhow::Result<()> {
         )
     })?;
     ensure!(meta.is_dir(), "{} is no directory", dir.display());
+    ensure!(
+        place.other_than != Some(Identity { dev: meta.dev(), ino: meta.ino() }),
+        "{} is the directory of the archives itself",
+        dir.display()
+    );
     if let Some(sentinel) = &place.sentinel {
         let path = dir.join(sentinel);
         ensure!(
@@ -231,8 +245,8 @@ fn write_copy(
 fn remove(
     dir: &Path,
     victims: &[Victim],
-    gone: &mut Vec<String>,
     tick: &mut dyn FnMut(u64) -> anyhow::Result<()>,
+    gone: &mut dyn FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for victim in victims {
         tick(0)?;
@@ -241,7 +255,44 @@ fn remove(
         let now = (meta.len(), (meta.mtime(), meta.mtime_nsec()));
         ensure!(now == (victim.bytes, victim.mtime), "{} has changed since it was looked at", path.display());
         durable::remove(&path)?;
-        gone.push(victim.name.clone());
+        gone(&victim.name)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_is_told_of_when_it_is_gone_and_not_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, b"PK").unwrap();
+            let meta = std::fs::metadata(&path).unwrap();
+            Victim { name: name.to_owned(), bytes: meta.len(), mtime: (meta.mtime(), meta.mtime_nsec()) }
+        };
+        let mut victims = vec![victim("a.zip"), victim("b.zip"), victim("c.zip")];
+        victims[1].bytes = 3;
+        let place = Place { dir: dir.path().to_owned(), sentinel: None, apart_from: None, other_than: None };
+        let mut told = Vec::new();
+        let ended = perform(&Job::Remove { place, victims }, &mut |_| Ok(()), &mut |name| {
+            told.push((name.to_owned(), dir.path().join(name).exists()));
+            Ok(())
+        });
+        assert!(format!("{:#}", ended.unwrap_err()).contains("b.zip has changed"));
+        assert_eq!(told, [("a.zip".to_owned(), false)]);
+        assert!(dir.path().join("b.zip").exists() && dir.path().join("c.zip").exists());
+    }
+
+    #[test]
+    fn the_directory_of_the_archives_is_no_place_for_copies() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place =
+            Place { dir: dir.path().to_owned(), sentinel: None, apart_from: None, other_than: None };
+        assert!(check(&place).is_ok());
+        place.other_than = Some(Identity::of(dir.path()).unwrap());
+        assert!(check(&place).is_err());
+    }
 }

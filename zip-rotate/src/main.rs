@@ -17,6 +17,7 @@ mod job;
 mod manifest;
 mod mounts;
 mod pack;
+mod places;
 mod plan;
 #[cfg(test)]
 mod properties;

@@ -36,9 +36,12 @@ impl Head {
         format!("{MARK}; {state}; {}{db}", self.backup_time.to_rfc3339())
     }
 
-    /// Whether it is of this database. Where one side does not know its name, the name of the file decides.
+    /// Whether a run for this database may count it, remove it or take its name. An archive that names a database is
+    /// for runs of that one only: a run without ORACLE_SID, as of a cron job that has lost its environment, leaves the
+    /// archives of every database in a shared directory alone. Where the archive names none, the name of the file
+    /// decides.
     pub fn is_of(&self, db: &str) -> bool {
-        self.db.is_empty() || db.is_empty() || self.db == db
+        self.db.is_empty() || self.db == db
     }
 
     /// Reads a comment back; `None` when it is not one of ours.
@@ -109,6 +112,20 @@ pub fn read(input: impl BufRead) -> anyhow::Result<(Head, Vec<Member>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_that_names_a_database_is_for_runs_of_that_one_only() {
+        let head = |db: &str| Head {
+            complete: true,
+            backup_time: DateTime::parse_from_rfc3339("2026-11-20T03:00:00-03:00").unwrap(),
+            db: db.to_owned(),
+            host: String::new(),
+            lacks: Vec::new(),
+        };
+        let may = |archive: &str, run: &str| head(archive).is_of(run);
+        assert!(may("PROD", "PROD") && may("", "PROD") && may("", ""));
+        assert!(!may("PROD", "") && !may("PROD", "TEST"));
+    }
 
     #[test]
     fn a_comment_is_read_back_and_a_strange_one_is_not_ours() {

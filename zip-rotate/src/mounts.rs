@@ -17,6 +17,17 @@ fn missing_in(dir: &Path, fstab: &str, mountinfo: &str) -> Option<PathBuf> {
     (!mounted.contains(&nearest)).then_some(nearest)
 }
 
+/// Whether /etc/fstab has a mount point above `dir` that is not above `other`: then [`missing`] knows of it.
+pub fn is_expected(dir: &Path, other: &Path) -> bool {
+    is_expected_in(dir, other, &std::fs::read_to_string("/etc/fstab").unwrap_or_default())
+}
+
+fn is_expected_in(dir: &Path, other: &Path, fstab: &str) -> bool {
+    let points = fstab.lines().filter(|l| !l.trim_start().starts_with('#'));
+    let mut points = points.filter_map(|l| l.split_whitespace().nth(1).map(unescape));
+    points.any(|point| point.is_absolute() && dir.starts_with(&point) && !other.starts_with(&point))
+}
+
 /// Blanks and the like are octal in both files.
 fn unescape(text: &str) -> PathBuf {
     let mut out = Vec::new();
@@ -49,5 +60,13 @@ mod tests {
         assert_eq!(missing("/mnt/backup/dumps", &both), None);
         assert_eq!(missing("/u03/dumps", ROOT), None);
         assert_eq!(missing("/mnt/backup2", ROOT), None);
+    }
+
+    #[test]
+    fn only_a_mount_point_of_its_own_says_that_a_directory_is_mounted() {
+        let expected = |dir: &str, other: &str| is_expected_in(Path::new(dir), Path::new(other), FSTAB);
+        assert!(expected("/mnt/backup/dumps", "/u03/dumps"));
+        assert!(!expected("/mnt/other", "/u03/dumps"));
+        assert!(!expected("/mnt/backup/copy", "/mnt/backup/dumps"));
     }
 }

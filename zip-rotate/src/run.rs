@@ -60,22 +60,25 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         refuse(policy)?;
         return simulate::run(cli, frame, &names, policy, &db);
     }
-    let given = if cli.rotate_only { None } else { Some(input::read(cli, frame)?) };
+    // Behind a producer its verdict decides about removal, whether there is something to pack or not.
+    let reads = !cli.rotate_only || input::is_given();
+    let given = if reads { Some(input::read(cli, frame)?) } else { None };
     let ended = proceed(cli, frame, names, policy, db, given.as_ref());
     ended.map_err(|error| match &given {
-        Some(given) => with_input(error, given),
+        Some(given) => with_input(error, given, cli.rotate_only),
         None => error,
     })
 }
 
 /// The status of the pipeline is that of the input's runs where they ended worse than we do.
-fn with_input(error: anyhow::Error, given: &Given) -> anyhow::Error {
+fn with_input(error: anyhow::Error, given: &Given, rotate_only: bool) -> anyhow::Error {
     let exit = status_of(&error).worse(given.exit);
     if exit == status_of(&error) {
         return error;
     }
     let hint = failure(&error).and_then(|f| f.hint.clone());
-    let message = "the input tells of a failure, and no archive was made".to_owned();
+    let what = if rotate_only { "no old archive was removed" } else { "no archive was made" };
+    let message = format!("the input tells of a failure, and {what}");
     error.context(Failure { exit, message, hint, code: None })
 }
 
@@ -132,6 +135,7 @@ fn proceed(
             aside.display()
         ))?;
     }
+    session.check_places()?;
     if !dry {
         for path in job::sweep(&session.dir, &session.prefix())? {
             session.log.info(&format!("removed {}, which a run that died has left", path.display()));
@@ -139,6 +143,7 @@ fn proceed(
     }
     let ended = match given {
         None => session.rotate(Report::new(Exit::Success)),
+        Some(given) if cli.rotate_only => session.rotate_after(given),
         Some(given) => session.night(given),
     };
     if let Err(error) = &ended {
@@ -220,34 +225,36 @@ impl Session<'_> {
 
     /// Does a job here or in a child.
     pub fn perform(&self, job: &Job, is_copy: bool) -> anyhow::Result<Answer> {
+        self.perform_and_note(job, is_copy, &mut |_| {})
+    }
+
+    /// The same; `gone` is told the name of each file that is removed, at once.
+    pub fn perform_and_note(
+        &self,
+        job: &Job,
+        is_copy: bool,
+        gone: &mut dyn FnMut(String),
+    ) -> anyhow::Result<Answer> {
         let progress = || {
             if let Some(lock) = &self.lock {
                 lock.progress();
             }
         };
         if is_copy {
-            return copies::ask(job, self.cli.copy_timeout, &mut |_| progress());
+            return copies::ask(job, self.cli.copy_timeout, &mut |_| progress(), gone);
         }
-        job::perform(job, &mut |_| {
+        let mut tick = |_| {
             progress();
             job::stopped()
+        };
+        job::perform(job, &mut tick, &mut |name| {
+            gone(name.to_owned());
+            Ok(())
         })
     }
 
     fn here(&self) -> Place {
-        Place { dir: self.dir.clone(), sentinel: None, apart_from: None }
-    }
-
-    fn places(&self) -> anyhow::Result<Vec<Place>> {
-        let all = self.cli.copy_to.iter().map(|dir| {
-            Ok(Place {
-                // Not canonicalised: that would touch a directory that may hang.
-                dir: std::path::absolute(dir).with_context(|| format!("use {}", dir.display()))?,
-                sentinel: self.cli.copy_sentinel.clone(),
-                apart_from: self.cli.require_mount.then(|| self.dir.clone()),
-            })
-        });
-        all.collect()
+        Place { dir: self.dir.clone(), sentinel: None, apart_from: None, other_than: None }
     }
 
     fn night(&mut self, given: &Given) -> anyhow::Result<Report> {
@@ -437,6 +444,20 @@ impl Session<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// The retention behind a producer: only when all that it tells of was a success.
+    fn rotate_after(&mut self, given: &Given) -> anyhow::Result<Report> {
+        let mut report = Report::new(given.exit);
+        report.count("failed", given.bad_lines);
+        if given.exit == Exit::Success && given.lacks.is_empty() {
+            return self.rotate(report);
+        }
+        let why = given.lacks.first().map_or("the run before was no success", String::as_str);
+        let message = format!("no old archive is removed: {why}");
+        self.warn(&message)?;
+        report.message = Some(message);
+        Ok(report)
     }
 
     /// Applies the retention everywhere, after a look at every place: where one cannot be seen, nothing goes anywhere.

@@ -64,6 +64,7 @@ fn existing(cli: &Cli, names: &Names, db: &str, today: chrono::NaiveDate) -> any
         prove: 0,
         known: std::collections::BTreeMap::new(),
         today,
+        now: Local::now().timestamp(),
     };
     let found = survey(&dir, &question, &mut |_| crate::job::stopped())?;
     Ok(found.seen.iter().map(|s| s.backup(names)).collect())

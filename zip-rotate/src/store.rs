@@ -16,11 +16,30 @@ pub struct Mark {
     /// Seconds since 1970 and nanoseconds.
     pub mtime: (i64, i64),
     pub sha256: String,
+    /// When it was read, seconds since 1970; 0 where an earlier version of this program did not write it down.
+    #[serde(default)]
+    pub proven: i64,
 }
+
+/// Seconds for which a proof of the newest good archive is believed. Disks lose bits without a new time of the file,
+/// and the last good night must not be one that nobody has read for a month; reading it every night would double the
+/// work of the disk or the network.
+pub const PROOF_LASTS: i64 = 7 * 86_400;
 
 impl Mark {
     pub fn new(meta: &Metadata, sha256: &str) -> Self {
-        Self { bytes: meta.len(), mtime: (meta.mtime(), meta.mtime_nsec()), sha256: sha256.to_owned() }
+        Self {
+            bytes: meta.len(),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            sha256: sha256.to_owned(),
+            proven: chrono::Utc::now().timestamp(),
+        }
+    }
+
+    /// Whether it was read so long ago that it may have changed on the disk. One of the future is of a clock that was
+    /// wrong.
+    pub fn is_old(&self, now: i64) -> bool {
+        !(0..=PROOF_LASTS).contains(&now.saturating_sub(self.proven))
     }
 
     pub fn fits(&self, meta: &Metadata) -> bool {

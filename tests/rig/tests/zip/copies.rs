@@ -57,6 +57,33 @@ fn a_directory_on_the_same_file_system_is_not_mounted() -> Result<()> {
 }
 
 #[test]
+fn one_directory_by_two_names_is_refused() -> Result<()> {
+    let stage = Stage::new()?;
+    let dump = stage.dump("RH.DMP", 1 << 20)?;
+    let link = stage.root.path().join("link");
+    std::os::unix::fs::symlink(&stage.archives, &link)?;
+    let twice = format!("{0},{0}/", stage.copy.display());
+    for (copies, why) in [(link.display().to_string(), "no copy"), (twice, "are one directory")] {
+        let outcome = stage.tool()?.env("CLOUD_FOLDER", copies).arg(&dump).run()?.expect(64)?;
+        ensure!(said(&outcome).contains(why), "{}", said(&outcome));
+        ensure!(Stage::names(&stage.archives)?.is_empty() && Stage::names(&stage.copy)?.is_empty());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_copy_beside_the_original_is_told_of() -> Result<()> {
+    let stage = Stage::new()?;
+    let dump = stage.dump("RH.DMP", 1 << 20)?;
+    let outcome = stage.with_copy()?.arg(&dump).run()?.expect(0)?;
+    ensure!(said(&outcome).contains("nothing says that it is a mount"), "{}", said(&outcome));
+    let disk = SmallDisk::mount(16)?;
+    let outcome = stage.tool()?.env("CLOUD_FOLDER", disk.path()).arg(&dump).run()?.expect(0)?;
+    ensure!(!said(&outcome).contains("nothing says that it is a mount"), "{}", said(&outcome));
+    Ok(())
+}
+
+#[test]
 fn a_full_directory_keeps_what_it_has() -> Result<()> {
     let stage = Stage::new()?;
     let disk = SmallDisk::mount(8)?;

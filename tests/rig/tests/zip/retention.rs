@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{ensure, Result};
 
-use crate::stage::{dated, named, said, Stage};
+use crate::stage::{begin, dated, end, named, said, Stage};
 
 #[test]
 fn both_sides_have_their_own_minimum() -> Result<()> {
@@ -70,6 +70,32 @@ fn the_archives_of_the_original_count_by_their_name_and_then_by_their_time() -> 
     let outcome = tool.run()?.expect(0)?;
     ensure!(named(&outcome, "removed") == ["backup_sabado.zip"], "{}", said(&outcome));
     ensure!(Stage::names(&stage.archives)?.len() == 2);
+    Ok(())
+}
+
+#[test]
+fn retention_alone_behind_a_producer_waits_for_its_success() -> Result<()> {
+    let stage = Stage::new()?;
+    let here = stage.archives_of(&stage.archives, &[40, 30, 20])?;
+    let failed = format!("{}{}", begin(), end("failed", 2));
+    for (input, status, why) in [(begin(), 2, "its producer died"), (failed, 2, "ended with status 2")] {
+        let outcome = stage.tool()?.arg("--rotate-only").stdin(input).run()?.expect(status)?;
+        ensure!(said(&outcome).contains("no old archive is removed"), "{}", said(&outcome));
+        ensure!(said(&outcome).contains(why), "{}", said(&outcome));
+        ensure!(outcome.of("removed").is_empty() && here.iter().all(|p| p.exists()), "{}", said(&outcome));
+    }
+    let good = format!("{}{}", begin(), end("success", 0));
+    let outcome = stage.tool()?.arg("--rotate-only").stdin(good).run()?.expect(0)?;
+    ensure!(outcome.of("removed").len() == 1 && !here[0].exists(), "{}", said(&outcome));
+    Ok(())
+}
+
+#[test]
+fn a_run_that_does_not_know_its_database_leaves_the_archives_of_all_alone() -> Result<()> {
+    let stage = Stage::new()?;
+    let here = stage.archives_of(&stage.archives, &[40, 30, 20])?;
+    let outcome = stage.tool()?.env("ORACLE_SID", "").arg("--rotate-only").run()?.expect(0)?;
+    ensure!(outcome.of("removed").is_empty() && here.iter().all(|p| p.exists()), "{}", said(&outcome));
     Ok(())
 }
 
