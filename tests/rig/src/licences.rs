@@ -10,7 +10,10 @@ pub const ALLOWED: [&str; 12] = [
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    // Data: the root certificates of webpki-roots.
+    "CDLA-Permissive-2.0",
     "ISC",
+    "0BSD",
     "MIT",
     "MIT-0",
     "MPL-2.0",
