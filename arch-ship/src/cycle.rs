@@ -274,7 +274,7 @@ fn planned(session: &Session, facts: &Facts, plan: &Plan) -> anyhow::Result<()> 
             bytes: Some(log.stat.bytes),
             thread: Some(log.key.thread),
             sequence: Some(log.key.sequence),
-            tablespace: None,
+            ..Planned::default()
         })?;
     }
     Ok(())

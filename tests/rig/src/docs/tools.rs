@@ -12,15 +12,15 @@ use clap_complete::Shell;
 #[path = "../../../../arch-ship/src/cli.rs"]
 #[allow(dead_code)]
 mod arch_ship;
-#[path = "../../../../rman-run/src/cli.rs"]
-#[allow(dead_code, unused_imports)]
-mod rman_run;
 #[path = "../../../../dp-export/src/cli.rs"]
 #[allow(dead_code)]
 mod dp_export;
 #[path = "../../../../mailreport/src/cli.rs"]
 #[allow(dead_code)]
 mod mailreport;
+#[path = "../../../../rman-run/src/cli.rs"]
+#[allow(dead_code, unused_imports)]
+mod rman_run;
 // Shared by the two command lines below, which find it as `super::place`.
 #[path = "../../../../s3-put/src/place.rs"]
 #[allow(dead_code)]

@@ -36,9 +36,9 @@ fn skipped_tables_make_it_partial_and_are_named() -> Result<()> {
     let kinds = [skip("\"GOLD\".\"CLIENTES\"", 1555), skip("\"GOLD\".\"VENDAS\":\"P2026\"", 28365)];
     let (lab, run) = after_a_good_one(&kinds, 1)?;
     check(&run, "partial", Some("ORA-31693"), "not exported: \"GOLD\".\"CLIENTES\" (ORA-01555)")?;
-    let skipped = export(&run, "GOLD")?.fields["skipped"].clone();
+    let skipped = export(&run, "GOLD")?.fields["skipped"].to_string();
     ensure!(
-        skipped.to_string()
+        skipped
             == r#"[{"code":"ORA-01555","object":"\"GOLD\".\"CLIENTES\""},{"code":"ORA-28365","object":"\"GOLD\".\"VENDAS\":\"P2026\""}]"#,
         "{skipped}"
     );
