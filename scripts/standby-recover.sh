@@ -240,14 +240,22 @@ if [ -n "$RECOVER_RMAN" ] && [ -r "$RECOVER_RMAN" ]; then
 fi
 say "recovering${until_scn:+ to SCN $until_scn}"
 printf '%s;\n' "$recover" | "$rman" target / >"$work/recover" 2>&1 || true
+# When a log is missing that the control file knows, RMAN applies nothing at all: what is there goes in up to that log.
+missing=$(sed -n 's/^RMAN-06025: .*thread \([0-9]*\) with sequence \([0-9]*\) and starting SCN of \([0-9]*\).*/\3 \1 \2/p' \
+    "$work/recover" | sort -n | head -n 1)
+if [ -n "$missing" ] && [ -z "$until_scn" ] && [ "${missing%% *}" -gt "$low" ]; then
+    say "a log is missing; recovering to its first SCN ${missing%% *}"
+    printf '%s;\n' "${recover/recover database/recover database until scn ${missing%% *}}" | "$rman" target / >>"$work/recover" 2>&1 || true
+fi
 
 read -r low high fuzzy count <<<"$(positions)"
 lost=$(query "select 'R|'||name from v\$datafile where name like '%UNNAMED%'")
 [ -z "$lost" ] || stop_with 5 "recovery stopped at a datafile that was added at the primary: $(head -n 1 <<<"$lost")" \
     "alter database create datafile '<that name>' as '<its path here>', then run this again; STANDBY_FILE_MANAGEMENT=AUTO does it alone"
 
-why=$(grep -E '^(ORA|RMAN)-[0-9]+: ' "$work/recover" | grep -Ev '^RMAN-(00569|00571|03002|03015|06054|06094):' | head -n 3 | tr '\n' ' ' || true)
+why=$(grep -E '^(ORA|RMAN)-[0-9]+: ' "$work/recover" | grep -Ev '^RMAN-(00569|00571|03002|03015|06025|06053|06054|06094):' | head -n 3 | tr '\n' ' ' || true)
 needed=$(sed -n 's/^RMAN-06054: .*thread \([0-9]*\) with sequence \([0-9]*\).*/\1 \2/p' "$work/recover" | tail -n 1)
+[ -z "$missing" ] || needed=${missing#* }
 if [ -z "$needed" ]; then
     needed=$(sed -n 's/^ORA-00280: .*thread \([0-9]*\) is in sequence #\([0-9]*\).*/\1 \2/p' "$work/recover" | tail -n 1)
 fi

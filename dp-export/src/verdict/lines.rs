@@ -42,6 +42,8 @@ pub struct Session {
     pub legacy_end: Option<(String, usize)>,
     /// What was saved or loaded: object and rows.
     pub objects: Vec<(String, u64)>,
+    /// Bytes that the lines of the objects add up to, each rounded to four digits by Oracle.
+    pub bytes: u64,
     /// Dump files as the server names them.
     pub dumps: Vec<String>,
     pub messages: Vec<Message>,
@@ -103,7 +105,7 @@ fn build() -> Result<Forms, regex::Error> {
         fatal: Regex::new(r"(?i)fatal|schwerwiegend")?,
         success: Regex::new(r"(?i)success|sucesso|xito|correct|succ[eè]s|erfolgreich|riuscit")?,
         row: Regex::new(
-            r#"^\. \. \S+(?: \S+)? +("[^"]+"(?:\."[^"]+")?(?::"[^"]+"(?:\."[^"]+")?)?) +[\d.,]+ +[KMGT]?B\S* +(\d+)(?: |$)"#,
+            r#"^\. \. \S+(?: \S+)? +("[^"]+"(?:\."[^"]+")?(?::"[^"]+"(?:\."[^"]+")?)?) +([\d.,]+) +([KMGT]?)B\S* +(\d+)(?: |$)"#,
         )?,
         legacy_row: Regex::new(r"^\. \. .*?(\S+) +(\d+) +\S+")?,
         code: Regex::new(r"^((?:ORA|UDE|UDI|DUE|DUI|EXP|IMP|LRM|TNS|KUP|PLS)-\d{5}):? ?(.*)$")?,
@@ -131,6 +133,19 @@ pub fn sessions(mut log: impl BufRead) -> std::io::Result<Vec<Session>> {
         reader.line(text.trim_end(), number);
     }
     Ok(reader.finish())
+}
+
+/// `17.08 KB`; with a comma in languages that write one.
+fn bytes(number: &str, unit: &str) -> u64 {
+    let factor = match unit {
+        "K" => 1024.0,
+        "M" => 1024.0 * 1024.0,
+        "G" => 1024.0 * 1024.0 * 1024.0,
+        "T" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => 1.0,
+    };
+    let number: f64 = number.replace(',', ".").parse().unwrap_or(0.0);
+    (number * factor) as u64
 }
 
 struct Reader {
@@ -230,7 +245,8 @@ impl Reader {
 
     fn row(&mut self, line: &str) -> bool {
         if let Some(row) = self.forms.row.captures(line) {
-            let rows = row[2].parse().unwrap_or(0);
+            let rows = row[4].parse().unwrap_or(0);
+            self.now.bytes += bytes(&row[2], &row[3]);
             self.now.objects.push((row[1].to_owned(), rows));
             return true;
         }

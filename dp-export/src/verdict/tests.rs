@@ -35,6 +35,7 @@ fn a_whole_export_is_a_success_with_its_rows() {
     assert_eq!(verdict(&log).outcome, Outcome::Success);
     let session = session(&log);
     assert_eq!(session.rows(), 9_000_107);
+    assert_eq!(session.bytes, 17_489 + 2_684_354_560);
     assert_eq!(session.objects[1].0, "\"GOLD\".\"VENDAS\":\"P_2026\"");
     assert_eq!(session.dumps, ["/dp/orapipe_1_01.dmp", "/dp/with blank_02.dmp"]);
     assert_eq!(session.job, Some(("GOLD".into(), "ORAPIPE_1".into())));

@@ -10,6 +10,7 @@ use orasim::instance::Spec;
 use orasim::journal::{self, Call};
 use orasim::server::admin::Admin;
 use orasim::server::client::Connection;
+use orasim::server::front::Front;
 use orasim::server::wire::{Request, Response};
 
 use crate::tool;
@@ -29,6 +30,14 @@ impl Instance {
     /// Makes the database of `spec` below `dir`, tells `home` about it and starts its daemon. A spec of a primary is open
     /// afterwards; a standby home is down.
     pub fn create(home: &Path, dir: &Path, spec: &Spec) -> Result<Self> {
+        Self::create_with(home, dir, spec, &Front::default())
+    }
+
+    /// As [`Instance::create`], with these accounts and this release.
+    pub fn create_with(home: &Path, dir: &Path, spec: &Spec, front: &Front) -> Result<Self> {
+        let front_file = dir.with_extension("front.json");
+        std::fs::write(&front_file, serde_json::to_vec_pretty(front)?)
+            .with_context(|| format!("write {}", front_file.display()))?;
         let spec_file = dir.with_extension("spec.json");
         std::fs::write(&spec_file, serde_json::to_vec_pretty(spec)?)
             .with_context(|| format!("write {}", spec_file.display()))?;
@@ -38,6 +47,8 @@ impl Instance {
             .arg(dir)
             .arg("--spec")
             .arg(&spec_file)
+            .arg("--front")
+            .arg(&front_file)
             .output()
             .context("run orasim create")?;
         ensure!(done.status.success(), "orasim create: {}", String::from_utf8_lossy(&done.stderr).trim());

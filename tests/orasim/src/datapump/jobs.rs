@@ -358,6 +358,11 @@ impl Work {
                 (1, Some("NOT RUNNING"))
             }
         };
+        for kind in &self.kinds {
+            if let (Kind::CutDump { bytes }, Some(dump)) = (kind, dumps.last()) {
+                let _ = std::fs::OpenOptions::new().write(true).open(dump).and_then(|f| f.set_len(*bytes));
+            }
+        }
         if self.kinds.contains(&Kind::NoDump) {
             for dump in &dumps {
                 let _ = std::fs::remove_file(dump);

@@ -104,6 +104,8 @@ pub enum Kind {
     DiskFull,
     /// All goes well and the dump is not there: a clean-up job was quicker.
     NoDump,
+    /// All goes well, and then so many bytes of the dump are left: the file system was lying.
+    CutDump { bytes: u64 },
     /// The job stays EXECUTING after the first table for ever.
     Hang,
     /// ORA-39171: waits so long for space, then goes on.

@@ -98,3 +98,18 @@ fn one_failed_schema_does_not_stop_the_others() -> Result<()> {
     ensure!(run.stderr.contains("environment variable NOT_SET is not set"), "{}", run.stderr);
     Ok(())
 }
+
+#[test]
+fn a_dump_that_is_shorter_than_its_log_says_is_no_dump() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.config(|c| {
+        if let Some(gold) = c.schemas.get_mut("GOLD") {
+            gold.tables[0].rows = 60_000;
+        }
+        c.faults =
+            vec![orasim::datapump::Fault { schema: "GOLD".into(), kind: Kind::CutDump { bytes: 2 << 20 } }];
+    })?;
+    let run = lab.tool()?.args(["--schema", "GOLD"]).run()?.expect(2)?;
+    check(&run, "failed", None, "the tables in its log add up to")?;
+    lab.check_clean(Some(&run))
+}

@@ -33,19 +33,16 @@ impl Lab {
             changes_per_second: 50,
             ..Spec::default()
         };
-        let db = Instance::create(&home, &root.path().join("db"), &spec)?;
-        orasim::server::home::add_alias(&home, "prod", "PROD")?;
         let mut front = Front::default();
         for user in ["GOLD", "FIN"] {
             let account = Account { password: PASSWORD.into(), dba: false, sysdba: false };
             front.users.insert(user.into(), account);
         }
-        front.save(&db.dir)?;
+        let db = Instance::create_with(&home, &root.path().join("db"), &spec, &front)?;
+        orasim::server::home::add_alias(&home, "prod", "PROD")?;
         std::fs::create_dir(root.path().join("dp"))?;
         let lab = Self { db, root };
-        let mut lab = lab;
-        // The accounts are read when the daemon starts.
-        lab.restart()?;
+        lab.until_open()?;
         lab.config(|_| {})?;
         Ok(lab)
     }
@@ -54,6 +51,10 @@ impl Lab {
     pub fn restart(&mut self) -> Result<()> {
         self.db.kill_daemon();
         self.db.start()?;
+        self.until_open()
+    }
+
+    fn until_open(&self) -> Result<()> {
         wait_for("the database is open", || {
             Ok(self.db.sql("SELECT OPEN_MODE FROM V$DATABASE").is_ok_and(|mode| mode.trim() == "READ WRITE"))
         })

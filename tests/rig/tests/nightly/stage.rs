@@ -88,17 +88,13 @@ impl Stage {
             changes_per_second: 50,
             ..Spec::default()
         };
-        let mut db = Instance::create(&home, &root.path().join("db"), &spec)?;
-        orasim::server::home::add_alias(&home, "prod", "PROD")?;
         let mut front = Front::default();
         for user in ["GOLD", "FIN"] {
             let account = Account { password: PASSWORD.into(), dba: false, sysdba: false };
             front.users.insert(user.into(), account);
         }
-        front.save(&db.dir)?;
-        // The accounts are read when the daemon starts.
-        db.kill_daemon();
-        db.start()?;
+        let db = Instance::create_with(&home, &root.path().join("db"), &spec, &front)?;
+        orasim::server::home::add_alias(&home, "prod", "PROD")?;
         let begin = Instant::now();
         while db.sql("SELECT OPEN_MODE FROM V$DATABASE")?.trim() != "READ WRITE" {
             ensure!(begin.elapsed() < Duration::from_secs(30), "the database does not open");
