@@ -47,7 +47,8 @@ fn code<T: std::fmt::Debug, E: ProvideErrorMetadata>(result: Result<T, E>) -> St
     }
 }
 
-/// What a whole upload and its continuation need. Garage says yes to a second completion; S3 does not, when `strict`.
+/// What a whole upload and its continuation need. Garage answers a second completion in its own way;
+/// S3 knows no such upload then, which is asked for when `strict`.
 async fn multipart(s3: &Client, strict: bool) -> Result<()> {
     let part = 5 * MIB;
     let all = bytes(2 * part + 1);
@@ -215,7 +216,7 @@ fn three_garage_nodes_speak_s3_and_one_of_them_may_die() -> Result<()> {
     let mut cluster = Cluster::start()?;
     let s3 = client(&cluster.endpoint(0), garage::ACCESS_KEY, cluster.secret(), garage::REGION);
     runtime()?.block_on(async {
-        multipart(&s3, true).await.context("multipart")?;
+        multipart(&s3, false).await.context("multipart")?;
         aborted(&s3).await.context("abort")?;
         s3.put_object().bucket(BUCKET).key("k").body(ByteStream::from(bytes(9))).send().await?;
         Ok::<_, anyhow::Error>(())
@@ -240,7 +241,7 @@ fn the_embedded_server_speaks_s3() -> Result<()> {
     let server = Server::start(dir.path())?;
     let s3 = client(&server.endpoint(), ACCESS_KEY, server.secret(), "us-east-1");
     runtime()?.block_on(async {
-        multipart(&s3, false).await.context("multipart")?;
+        multipart(&s3, true).await.context("multipart")?;
         whole_objects(&s3).await.context("whole objects")?;
         aborted(&s3).await.context("abort")?;
         let stranger = client(&server.endpoint(), ACCESS_KEY, "wrong", "us-east-1");
