@@ -214,8 +214,10 @@ mod tests {
             let survey = survey(dir.path(), &question, &mut |_| Ok(())).unwrap();
             (survey.seen[0].worth.clone(), survey.marks.len())
         };
-        assert_eq!(worth(mark.proven + PROOF_LASTS), (Worth::Good, 1));
-        for now in [mark.proven + PROOF_LASTS + 1, mark.proven - 1] {
+        for now in [mark.proven + PROOF_LASTS, mark.proven - 60] {
+            assert_eq!(worth(now), (Worth::Good, 1), "{now}");
+        }
+        for now in [mark.proven + PROOF_LASTS + 1, mark.proven - 86_401] {
             assert!(matches!(worth(now), (Worth::Damaged(_), 0)), "{now}");
         }
     }

@@ -37,9 +37,9 @@ impl Mark {
     }
 
     /// Whether it was read so long ago that it may have changed on the disk. One of the future is of a clock that was
-    /// wrong.
+    /// wrong; but `now` is the begin of a run, which may prove its own archive a day later.
     pub fn is_old(&self, now: i64) -> bool {
-        !(0..=PROOF_LASTS).contains(&now.saturating_sub(self.proven))
+        !(-86_400..=PROOF_LASTS).contains(&now.saturating_sub(self.proven))
     }
 
     pub fn fits(&self, meta: &Metadata) -> bool {
