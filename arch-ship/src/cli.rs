@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use common::app::{Args, Common};
 use common::remote::TargetArgs;
+use common::values::{duration, rate};
 
 /// Ship archived redo logs to the standby and prove that they arrived.
 ///
@@ -202,32 +203,6 @@ fn cutoff(text: &str) -> Result<Cutoff, String> {
         "capture" => Ok(Cutoff::Capture),
         // 1.2346E+10 is what SQL*Plus prints of an SCN that has lost its lower half.
         _ => text.parse().map(Cutoff::Scn).map_err(|_| "\"capture\" or an SCN in digits".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let found = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string())?,
-    };
-    if found.is_zero() {
-        return Err("longer than nothing".to_owned());
-    }
-    Ok(found)
-}
-
-fn rate(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        _ => return Err("bytes per second, as 800k or 10m".to_owned()),
-    };
-    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)) {
-        Some(rate @ 1024..) => Ok(rate),
-        _ => Err("bytes per second, at least 1k, as 800k or 10m".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use common::app::{Frame, Report};
 use common::exit::{Exit, Failure};
 use common::lock::Lock;
 use common::logfile::LogFile;
-use common::record::{ArchivedLog, Gap, Level, Log, LogStatus, Payload};
+use common::record::{ArchivedLog, Gap, Log, LogStatus, Payload};
 use common::remote::{adaptive, Connection, Limits, Target};
 
 use crate::cli::Cli;
@@ -142,11 +142,7 @@ impl<'a> Session<'a> {
 
     /// Says something in the records and in the log file.
     pub fn say(&self, record: Log) -> anyhow::Result<()> {
-        match record.level {
-            Level::Info => self.log.info(&record.message),
-            Level::Warning => self.log.warning(&record.message),
-            Level::Error => self.log.error(&record.message),
-        }
+        self.log.say(&record);
         self.emit(&record)
     }
 

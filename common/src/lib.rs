@@ -14,4 +14,5 @@ pub mod remote;
 pub mod secret;
 pub mod settings;
 pub mod signals;
+pub mod values;
 pub mod weekday;

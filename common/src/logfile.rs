@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
+use crate::record::{Level, Log};
+
 /// Writes one line per event: always to the log file, and to standard error by its level.
 ///
 /// Clones share the file. Without `-v` standard error shows warnings and errors only.
@@ -47,6 +49,15 @@ impl LogFile {
 
     pub fn error(&self, message: &str) {
         self.write("error", message, true);
+    }
+
+    /// What a record says, by its level.
+    pub fn say(&self, record: &Log) {
+        match record.level {
+            Level::Info => self.info(&record.message),
+            Level::Warning => self.warning(&record.message),
+            Level::Error => self.error(&record.message),
+        }
     }
 
     fn write(&self, level: &str, message: &str, show: bool) {

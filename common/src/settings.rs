@@ -145,6 +145,15 @@ pub fn load_env_file(args: &[std::ffi::OsString]) -> anyhow::Result<EnvFile> {
     Ok(file)
 }
 
+/// Whether a flag (`--connect`) was given as an argument, which every user of the host can read.
+pub fn on_command_line(flag: &str) -> bool {
+    // A path among the arguments may hold any bytes.
+    std::env::args_os().skip(1).any(|argument| {
+        let argument = argument.to_string_lossy();
+        argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
+}
+
 /// Gives a setting the value of its second name where only that one is set, as the originals differ in names.
 ///
 /// Runs before clap, as [`load_env_file`].

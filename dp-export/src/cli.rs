@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::app::{Args, Common};
+use common::values::{bytes, duration};
 use common::weekday::Language;
 
 /// Export schemas with Data Pump and judge what was exported.
@@ -62,7 +63,7 @@ pub struct Cli {
     pub timeout: Duration,
 
     /// A smaller dump is a failure: bytes with suffix k, m or g
-    #[arg(long, value_name = "SIZE", default_value = "100k", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "100k", value_parser = bytes)]
     pub min_bytes: u64,
 
     /// All tables as of one SCN (FLASHBACK_SCN); "no": each table as of its own moment
@@ -99,31 +100,6 @@ impl Args for Cli {
     fn common(&self) -> &Common {
         &self.common
     }
-}
-
-/// A duration as people write it; plain digits are seconds.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let found = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string())?,
-    };
-    if found.is_zero() {
-        return Err("must be longer than nothing".to_owned());
-    }
-    Ok(found)
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        _ => return Err("bytes with suffix k, m or g".to_owned()),
-    };
-    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-    bytes.ok_or_else(|| "bytes with suffix k, m or g".to_owned())
 }
 
 fn jobs(text: &str) -> Result<usize, String> {

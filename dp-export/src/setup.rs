@@ -11,8 +11,8 @@ use common::oracle::connect::Connect;
 use common::oracle::home::{Environment, Home};
 use common::oracle::runner::Runner;
 use common::oracle::sqlplus::Sqlplus;
-use common::record::{Level, Log};
-use common::secret::Secret;
+use common::record::Log;
+use common::settings;
 
 use crate::cli::Cli;
 use crate::expdp::{self, Expdp};
@@ -114,18 +114,16 @@ pub fn database(cli: &Cli) -> String {
 /// # Errors
 /// Not a logon, or one with a password on the command line.
 pub fn connect(cli: &Cli) -> anyhow::Result<Connect> {
-    let text = cli.connect.clone().unwrap_or_else(|| "/ as sysdba".to_owned());
-    let connect = Connect::parse(&Secret::new(text))?;
-    let said = |name: &str| std::env::args().any(|a| a == name || a.starts_with(&format!("{name}=")));
-    if (connect.has_secret() && said("--connect")) || said("--oracle-users") {
+    if settings::on_command_line("--oracle-users") {
         return Err(Failure::new(
             Exit::Usage,
-            "a password on the command line: every user of this host can read it",
+            "--oracle-users has passwords, and every user of this host can read arguments",
         )
-        .hint("put it into the environment, an env file with mode 600 or a wallet (/@alias)")
+        .hint("put them into ORACLE_USERS in an env file with mode 600")
         .into());
     }
-    Ok(connect)
+    let text = cli.connect.as_deref().unwrap_or("/ as sysdba");
+    Ok(Connect::of_setting(text, "--connect", "SQLPLUS_CONNECTION_STRING")?)
 }
 
 /// Where sqlplus of one schema logs on; for a dry run there is no transcript.
@@ -180,11 +178,7 @@ impl<'a> Setup<'a> {
 
     /// A sentence for people and for mailreport.
     pub fn say(&self, record: Log) -> anyhow::Result<()> {
-        match record.level {
-            Level::Info => self.log.info(&record.message),
-            Level::Warning => self.log.warning(&record.message),
-            Level::Error => self.log.error(&record.message),
-        }
+        self.log.say(&record);
         self.frame.out.emit(&record)
     }
 }

@@ -8,9 +8,8 @@ use anyhow::Context;
 use common::exit::{Exit, Failure};
 use common::oracle::connect::Connect;
 use common::secret::Secret;
+use common::values::duration;
 use serde::Deserialize;
-
-use crate::cli::duration;
 
 /// One schema to export.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use common::app::{Args, Common, Monitor};
 use common::exit::Exit;
+use common::values::duration;
 
 /// Report a pipeline by mail, to Prometheus and to Nagios.
 ///
@@ -217,17 +218,6 @@ impl Cli {
             || self.nagios
             || self.ping.is_some()
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let found = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string())?,
-    };
-    if found.is_zero() {
-        return Err("longer than nothing".to_owned());
-    }
-    Ok(found)
 }
 
 fn prom_file(text: &str) -> Result<PathBuf, String> {

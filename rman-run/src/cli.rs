@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::app::{Args, Common};
+use common::values::duration;
 
 // Named by path because the documentation generator compiles this file from another place.
 #[path = "cli/backup.rs"]
@@ -135,23 +136,6 @@ fn channels(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(n @ 1..=64) => Ok(n),
         _ => Err("a number from 1 to 64".to_owned()),
-    }
-}
-
-/// Seconds as a number, or a length such as 30m, 24h, 8days.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let found = any_duration(text)?;
-    if found.is_zero() {
-        return Err("must be longer than nothing".to_owned());
-    }
-    Ok(found)
-}
-
-/// As [`duration`], and 0.
-pub(crate) fn any_duration(text: &str) -> Result<Duration, String> {
-    match text.parse::<u64>() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string()),
     }
 }
 

@@ -4,14 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::app::{Args, Frame};
-use common::exit::{Exit, Failure};
 use common::logfile::LogFile;
 use common::oracle::connect::{Connect, Role};
 use common::oracle::home::{Environment, Home};
 use common::oracle::runner::Runner;
 use common::oracle::sqlplus::Sqlplus;
-use common::record::{Level, Log};
-use common::secret::Secret;
+use common::record::Log;
 
 use crate::cli::Cli;
 use crate::rman::Rman;
@@ -38,9 +36,9 @@ impl<'a> Target<'a> {
     /// # Errors
     /// Status 64: a connect string that is none, a password among the arguments, no ORACLE_SID.
     pub fn new(cli: &'a Cli, frame: &'a Frame, quiet: bool) -> anyhow::Result<Self> {
-        let connect = logon("--target", "RMAN_TARGET_CONNECT_STRING", &cli.target)?;
+        let connect = Connect::of_setting(&cli.target, "--target", "RMAN_TARGET_CONNECT_STRING")?;
         let catalog = match &cli.catalog {
-            Some(text) => Some(logon("--catalog", "RMAN_CATALOG_CONNECT_STRING", text)?),
+            Some(text) => Some(Connect::of_setting(text, "--catalog", "RMAN_CATALOG_CONNECT_STRING")?),
             None => None,
         };
         let home = Home::locate(&Environment::of_process(), connect.needs_sid())?;
@@ -67,11 +65,7 @@ impl<'a> Target<'a> {
     /// # Errors
     /// The record cannot be written.
     pub fn say(&self, record: Log) -> anyhow::Result<()> {
-        match record.level {
-            Level::Info => self.log.info(&record.message),
-            Level::Warning => self.log.warning(&record.message),
-            Level::Error => self.log.error(&record.message),
-        }
+        self.log.say(&record);
         self.frame.out.emit(&record)
     }
 
@@ -79,19 +73,6 @@ impl<'a> Target<'a> {
     pub fn lock_name(&self) -> String {
         format!("rman-run.{}", self.sid)
     }
-}
-
-fn logon(flag: &str, variable: &str, text: &str) -> Result<Connect, Failure> {
-    let connect = Connect::parse(&Secret::new(text))?;
-    let inline = format!("{flag}=");
-    if connect.has_secret() && std::env::args().any(|a| a == flag || a.starts_with(&inline)) {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("{flag} has a password, and every user of this host can read arguments"),
-        )
-        .hint(format!("put it into {variable} in an env file with mode 600, or use a wallet (/@alias)")));
-    }
-    Ok(connect)
 }
 
 /// RMAN logs on AS SYSDBA without being told; SQL*Plus has to be told.

@@ -25,11 +25,11 @@ pub struct Place {
     pub endpoint_url: Option<String>,
 
     /// Try one request again for so long: on connect errors, resets, time-outs, 500, 502, 503 and SlowDown
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = common::values::duration)]
     pub retry_for: Duration,
 
     /// Take a transfer of which not a byte has moved for so long as dead
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = common::values::duration)]
     pub stall_timeout: Duration,
 }
 
@@ -61,30 +61,6 @@ impl Place {
 /// A prefix that ends with a slash, or nothing.
 pub fn prefix(text: &str) -> Result<String, String> {
     Ok(if text.is_empty() || text.ends_with('/') { text.to_owned() } else { format!("{text}/") })
-}
-
-/// Bytes with a suffix k, m or g (powers of 1024).
-pub fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        _ => return Err("a number of bytes, as 800k, 16m or 1g".to_owned()),
-    };
-    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)) {
-        Some(n @ 1..) => Ok(n),
-        _ => Err("a number of bytes above 0, as 800k, 16m or 1g".to_owned()),
-    }
-}
-
-/// A rate in bytes per second, at least 1k.
-pub fn rate(text: &str) -> Result<u64, String> {
-    match bytes(text)? {
-        rate @ 1024.. => Ok(rate),
-        _ => Err("bytes per second, at least 1k, as 800k or 10m".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use common::app::{Args, Common};
 use common::remote::TargetArgs;
+use common::values::{duration, rate};
 
 /// Copy the tablespaces of a running database to the standby host in backup mode.
 ///
@@ -120,32 +121,6 @@ fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=10) => Ok(n),
         _ => Err("a number from 1 to 10: sshd drops connections at random above ten".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let found = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string())?,
-    };
-    if found.is_zero() {
-        return Err("must be longer than nothing".to_owned());
-    }
-    Ok(found)
-}
-
-fn rate(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        _ => return Err("bytes per second with suffix k, m or g".to_owned()),
-    };
-    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)) {
-        Some(n) if n >= 1024 => Ok(n),
-        _ => Err("a rate of at least 1k".to_owned()),
     }
 }
 

@@ -11,7 +11,7 @@ use common::oracle::connect::Connect;
 use common::oracle::home::{Environment, Home};
 use common::oracle::runner::Runner;
 use common::oracle::sqlplus::Sqlplus;
-use common::record::{Level, Log};
+use common::record::Log;
 use common::remote::Target;
 use common::secret::Secret;
 use regex::Regex;
@@ -41,13 +41,9 @@ pub struct Setup<'a> {
 impl<'a> Setup<'a> {
     /// `quiet`: nothing is written anywhere, for --status and --dry-run.
     pub fn new(cli: &'a Cli, frame: &'a Frame, quiet: bool) -> anyhow::Result<Self> {
-        let connect = Secret::new(cli.connect.clone().unwrap_or_else(|| "/ as sysdba".to_owned()));
-        let parsed = Connect::parse(&connect)?;
-        if parsed.has_secret() && std::env::args().any(|a| a == "--connect" || a.starts_with("--connect=")) {
-            return Err(Failure::new(Exit::Usage, "--connect has a password, and every user of this host can read arguments")
-                .hint("put it into SQLPLUS_CONNECTION_STRING in an env file with mode 600, or use a wallet (/@alias)")
-                .into());
-        }
+        let text = cli.connect.clone().unwrap_or_else(|| "/ as sysdba".to_owned());
+        let parsed = Connect::of_setting(&text, "--connect", "SQLPLUS_CONNECTION_STRING")?;
+        let connect = Secret::new(text);
         let home = Home::locate(&Environment::of_process(), parsed.needs_sid())?;
         let sid = match (&home.sid, &parsed) {
             (Some(sid), _) => sid.clone(),
@@ -113,11 +109,7 @@ impl<'a> Setup<'a> {
 
     /// A sentence for people and for mailreport.
     pub fn say(&self, record: Log) -> anyhow::Result<()> {
-        match record.level {
-            Level::Info => self.log.info(&record.message),
-            Level::Warning => self.log.warning(&record.message),
-            Level::Error => self.log.error(&record.message),
-        }
+        self.log.say(&record);
         self.frame.out.emit(&record)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use common::app::{Args, Common};
+use common::values::duration;
 use common::weekday::Language;
 
 /// Pack dumps into one ZIP, prove it, copy it, and rotate.
@@ -143,17 +144,6 @@ fn template(text: &str) -> Result<String, String> {
         );
     }
     Ok(text.to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let found = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string())?,
-    };
-    if found.is_zero() {
-        return Err("longer than nothing".to_owned());
-    }
-    Ok(found)
 }
 
 const AFTER_HELP: &str = "Records: file (role archive) for the archive and for each copy, kept, removed, planned, log. \

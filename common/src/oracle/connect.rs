@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::exit::{Exit, Failure};
 use crate::secret::Secret;
+use crate::settings;
 
 /// Administrative privilege of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,21 @@ impl Connect {
             return Err(usage("a password with a double quote or a line end cannot be given to SQL*Plus"));
         }
         Ok(Self::Password { user, password: Secret::new(password), tns, role })
+    }
+
+    /// The logon that a flag or its environment variable holds.
+    ///
+    /// # Errors
+    /// As [`Connect::parse`]; status 64 for a password that was given by the flag.
+    pub fn of_setting(text: &str, flag: &str, variable: &str) -> Result<Self, Failure> {
+        let connect = Self::parse(&Secret::new(text))?;
+        if connect.has_secret() && settings::on_command_line(flag) {
+            let text = format!("{flag} has a password, and every user of this host can read arguments");
+            return Err(Failure::new(Exit::Usage, text).hint(format!(
+                "put it into {variable} in an env file with mode 600, or use a wallet (/@alias)"
+            )));
+        }
+        Ok(connect)
     }
 
     /// Whether the CONNECT line must stay out of argv and logs.

@@ -36,11 +36,11 @@ pub struct BackupArgs {
     pub max_expired: u8,
 
     /// status: a level 0 older than this is overdue
-    #[arg(long, value_name = "DURATION", default_value = "8days", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "8days", value_parser = common::values::duration)]
     pub level0_every: Duration,
 
     /// status: a database whose last backup of any level is older than this is overdue
-    #[arg(long, value_name = "DURATION", default_value = "26h", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "26h", value_parser = common::values::duration)]
     pub backup_every: Duration,
 }
 
@@ -55,7 +55,7 @@ fn keep(text: &str) -> Result<Keep, String> {
     if text.eq_ignore_ascii_case("never") {
         return Ok(Keep::Forever);
     }
-    super::any_duration(text).map(Keep::For)
+    common::values::any_duration(text).map(Keep::For)
 }
 
 fn size(text: &str) -> Result<String, String> {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use common::app::{Args, Common};
+use common::values::{bytes, rate};
 
-use super::place::{bytes, rate, Place};
+use super::place::Place;
 
 /// Bring files back from S3 and prove that they are what was stored.
 ///

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::app::{Args, Common};
+use common::values::{bytes, rate};
 
-use super::place::{bytes, prefix, rate, Place};
+use super::place::{prefix, Place};
 
 /// Store files in S3 and prove that they are there.
 ///
@@ -92,7 +93,7 @@ pub struct Cli {
     pub cleanup: bool,
 
     /// Age from which --cleanup takes an upload as given up
-    #[arg(long, value_name = "DURATION", default_value = "7days", value_parser = humantime::parse_duration, requires = "cleanup")]
+    #[arg(long, value_name = "DURATION", default_value = "7days", value_parser = common::values::duration, requires = "cleanup")]
     pub older_than: Duration,
 
     /// Upload these files; "-" reads records from standard input as well [default: only standard input]
