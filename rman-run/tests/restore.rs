@@ -275,6 +275,28 @@ fn a_feeder_that_died_or_pieces_of_another_database_touch_nothing() {
 }
 
 #[test]
+fn what_a_cut_plan_brings_is_recovered_and_not_opened_unasked() {
+    let week = Week::new();
+    week.lose();
+    let begin =
+        json!({"v": 1, "type": "run_begin", "tool": "rman-run", "run": "p", "version": "1", "host": "h"});
+    let end = json!({
+        "v": 1, "type": "run_end", "tool": "rman-run", "run": "p",
+        "status": "partial", "exit": 1, "seconds": 1, "counts": {},
+    });
+    let input = format!("{begin}\n{}{end}\n", week.records);
+    let ran = week.restore(&["--controlfile"], &input).exits(1);
+    assert_eq!(week.state(), "Mounted");
+    ran.says("warning", "left mounted: the run before this one could not bring all");
+    week.is_true();
+    // With a target it is what was asked for.
+    week.lose();
+    let until = week.scns[3].to_string();
+    week.restore(&["--controlfile", "--until-scn", &until], &input).exits(1);
+    assert_eq!(week.state(), "Open");
+}
+
+#[test]
 fn killed_in_the_middle_and_run_again() {
     let week = Week::new();
     week.lose();

@@ -17,3 +17,10 @@ pub struct UntilArgs {
     #[arg(long, value_name = "SEQ[:THREAD]")]
     pub until_sequence: Option<String>,
 }
+
+impl UntilArgs {
+    /// Whether a target was named; without one it is the latest moment that can be reached.
+    pub fn is_given(&self) -> bool {
+        self.until_time.is_some() || self.until_scn.is_some() || self.until_sequence.is_some()
+    }
+}

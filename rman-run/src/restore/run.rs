@@ -47,6 +47,8 @@ struct Work<'a> {
     plan: Option<(Intake, Plan)>,
     job: Job,
     report: Report,
+    /// What feeds us could not bring all, and no target was named: what is recovered may be less than "the latest".
+    cut_short: bool,
     /// Distinguishes the logs of this run.
     stamp: String,
 }
@@ -61,6 +63,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     let aim = planner::target(&cli.until)?;
     let source = pieces::gather(cli, frame)?;
     let mut report = Report::new(source.worst);
+    let cut_short = source.worst != Exit::Success && !cli.until.is_given();
     let planned = match source.told {
         true => Some(choose(cli, frame, &source, aim, mode, &mut report)?),
         false => None,
@@ -70,7 +73,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     guard(cli, &found, planned.as_ref().map(|(intake, _)| intake.dbid))?;
     let job = job(cli, &found, planned.as_ref(), &source, aim)?;
     let stamp = chrono::Local::now().format("%Y%m%d_%H%M%S").to_string();
-    let mut work = Work { cli, frame, target, plan: planned, job, report, stamp };
+    let mut work = Work { cli, frame, target, plan: planned, job, report, cut_short, stamp };
     if cli.common.dry_run {
         work.show()?;
         return Ok(work.report);
@@ -288,7 +291,7 @@ impl Work<'_> {
             self.planned(action, reason, script)?;
         }
         let resetlogs = self.incomplete();
-        match (resetlogs, self.cli.restore.no_resetlogs) {
+        match (resetlogs, self.cli.restore.no_resetlogs || self.cut_short) {
             (true, true) => Ok(()),
             (true, false) => {
                 self.planned("open", "an incomplete recovery ends with a new incarnation", open(true))
@@ -456,6 +459,16 @@ impl Work<'_> {
         if resetlogs && self.cli.restore.no_resetlogs {
             let message = "recovered and left mounted: ALTER DATABASE OPEN RESETLOGS opens it";
             return self.target.say(Log::info(message));
+        }
+        if resetlogs && self.cut_short {
+            // A new incarnation cannot be taken back; whether this is far enough is for a person to say.
+            let message = format!(
+                "{} and left mounted: the run before this one could not bring all, so that later changes may be lost; \
+                 find what it names and run this again, or ALTER DATABASE OPEN RESETLOGS",
+                self.report.message.take().unwrap_or_default()
+            );
+            self.report.message = Some(message.clone());
+            return self.target.say(Log::warning(message));
         }
         let called = self.call("open", &open(resetlogs), lock)?;
         self.must(&called, "open the database", "the datafiles are recovered; look at the alert log")?;
