@@ -86,11 +86,4 @@ mod tests {
         assert!(!error.contains("s3cr3t"), "{error}");
         place("https://s3.example.com:9000/@x").endpoint().unwrap();
     }
-
-    #[test]
-    fn sizes_and_rates() {
-        assert_eq!(bytes("16m"), Ok(16 << 20));
-        assert_eq!(rate("800k"), Ok(800 << 10));
-        assert!(rate("12").is_err() && bytes("0").is_err() && bytes("5x").is_err() && bytes("").is_err());
-    }
 }
