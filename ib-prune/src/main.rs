@@ -1,0 +1,3 @@
+//! Deletes InfiniBox snapshots that the retention no longer needs.
+
+fn main() {}

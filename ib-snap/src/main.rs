@@ -1,0 +1,3 @@
+//! Takes application-consistent InfiniBox snapshots of an Oracle database.
+
+fn main() {}

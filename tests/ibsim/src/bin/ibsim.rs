@@ -1,0 +1,3 @@
+//! The simulated InfiniBox as a program.
+
+fn main() {}
