@@ -26,6 +26,12 @@ pub use settle::{judge, Verdict};
 
 use serde::{Deserialize, Serialize};
 
+/// Stops every program that a dead run has left, found by its [`RUN_MARK`]: TERM, two seconds, KILL. Returns how many
+/// there were.
+pub fn stop_programs_of(run: &str) -> usize {
+    orphans::stop(RUN_MARK, run)
+}
+
 /// First argument of the keeper process. Hidden: nobody types it.
 pub const ARGUMENT: &str = "__guardian";
 

@@ -4,6 +4,7 @@
 mod macros;
 
 mod contents;
+mod drill;
 mod input;
 mod output;
 mod products;
@@ -12,6 +13,7 @@ mod schema;
 mod types;
 
 pub use contents::*;
+pub use drill::*;
 pub use input::{Input, Line};
 pub use output::{Mode, Out};
 pub use products::*;

@@ -40,6 +40,7 @@ payload_types!(
     Object,
     Export,
     Snapshot,
+    Drill,
     Kept,
     Removed,
     Mail,
