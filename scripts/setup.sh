@@ -151,11 +151,55 @@ build_garage() {
         fail "Garage $garage_version could not be built" "run scripts/setup.sh again; it needs the crates registry, a C compiler and make"
 }
 
+# Programs from PyPI that only the tests need, each set in a virtual environment of its own, by version and hash:
+# name, the file with versions and hashes, a program that is in it then
+venvs='
+ansible     fleet/requirements.txt           ansible-playbook
+'
+venv_root() { printf '%s/orapipe/venv-%s' "${XDG_CACHE_HOME:-$HOME/.cache}" "$1"; }
+# The copy of the requirements is the last file that a build writes.
+venv_is_there() { [ -x "$(venv_root "$1")/bin/$3" ] && cmp -s "$2" "$(venv_root "$1")/requirements.txt"; }
+
+missing_venvs=()
+if [ "$demo_only" = no ]; then
+    cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+    while read -r name requirements program; do
+        [ -n "$name" ] || continue
+        venv_is_there "$name" "$requirements" "$program" || missing_venvs+=("$name $requirements $program")
+    done <<<"$venvs"
+fi
+
+# The first Python that is new enough and can make a virtual environment.
+venv_python() {
+    local python
+    for python in python3 python3.13 python3.12 python3.11; do
+        "$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo "$python"; return; }
+    done
+    return 1
+}
+
+build_venv() {
+    local root python
+    root=$(venv_root "$1")
+    if ! python=$(venv_python); then
+        if [ "$manager" = apt ]; then install_packages python3-venv; else install_packages python3.12 python3.12-pip; fi
+        python=$(venv_python) || fail "no Python 3.10 or later with ensurepip" "install one, then run scripts/setup.sh again"
+    fi
+    say "installing $1 from PyPI ($2) into $root"
+    rm -rf "$root"
+    mkdir -p "${root%/*}"
+    "$python" -m venv "$root"
+    "$root/bin/pip" install -q --disable-pip-version-check --no-input --require-hashes --only-binary :all: -r "$2" ||
+        fail "$1 could not be installed" "run scripts/setup.sh again; it needs PyPI or a mirror (PIP_INDEX_URL)"
+    cp "$2" "$root/requirements.txt"
+}
+
 if [ "$check_only" = yes ]; then
+    [ ${#missing_venvs[@]} -eq 0 ] || say "not installed from PyPI: $(printf '%s\n' "${missing_venvs[@]}" | awk '{ printf "%s%s", (NR > 1 ? ", " : ""), $1 }')"
     [ ${#missing[@]} -eq 0 ] || say "missing programs: ${missing[*]} (packages: ${packages[*]})"
     [ -z "$rust" ] || say "$rust"
     [ "$garage" = there ] || say "Garage $garage_version is not built ($garage_root)"
-    if [ ${#missing[@]} -eq 0 ] && [ -z "$rust" ] && [ "$garage" = there ]; then
+    if [ ${#missing[@]} -eq 0 ] && [ -z "$rust" ] && [ "$garage" = there ] && [ ${#missing_venvs[@]} -eq 0 ]; then
         say "nothing is missing"
         exit 0
     fi
@@ -194,4 +238,8 @@ if [ -n "$rust" ]; then
         "then run scripts/setup.sh again"
 fi
 if [ "$garage" = missing ]; then build_garage; fi
+for venv in ${missing_venvs[@]+"${missing_venvs[@]}"}; do
+    # shellcheck disable=SC2086 # its three words
+    build_venv $venv
+done
 say "ready: $(cargo --version), $(rsync --version | head -n 1), $(ssh -V 2>&1)"
