@@ -5,6 +5,7 @@ pub mod durable;
 pub mod exit;
 pub mod explain;
 pub mod guardian;
+pub mod infinibox;
 pub mod lock;
 pub mod logfile;
 pub mod oracle;
