@@ -17,7 +17,7 @@ use crate::verdict::{judge, Beside, Finding, Outcome, Severity, Verdict};
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     if cli.args.is_empty() {
         return Err(Failure::new(Exit::Usage, "check-log needs the name of a log")
-            .hint("rman-run check-log /path/rman_full_20260801_220000.log; \"-\" is standard input")
+            .hint("rman-run check-log /path/backup_log_FULL_20260801_220000.log; \"-\" is standard input")
             .into());
     }
     let mut report = Report::new(Exit::Success);

@@ -10,12 +10,15 @@ use common::values::duration;
 // Named by path because the documentation generator compiles this file from another place.
 #[path = "cli/backup.rs"]
 mod backup;
+#[path = "cli/drill.rs"]
+mod drill;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/restore.rs"]
 mod restore;
 
 pub use backup::{BackupArgs, Keep};
+pub use drill::DrillArgs;
 pub use plan::UntilArgs;
 pub use restore::RestoreArgs;
 
@@ -44,6 +47,8 @@ pub use restore::RestoreArgs;
 ///   plan         from the records of pieces on standard input the smallest set that restores to the target
 ///
 ///   restore      restore from the pieces on standard input or in RESTORE_SOURCE_DIR; restore FULL or INCREMENTAL
+///
+///   drill        on the standby: open it read only, ask test queries, put it back into recovery, leave evidence
 #[derive(Debug, Clone, Parser)]
 #[command(name = "rman-run", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -89,6 +94,9 @@ pub struct Cli {
     pub restore: RestoreArgs,
 
     #[command(flatten)]
+    pub drill: DrillArgs,
+
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -105,6 +113,7 @@ pub enum Command {
     CheckLog,
     Plan,
     Restore,
+    Drill,
 }
 
 impl Command {
@@ -120,6 +129,7 @@ impl Command {
             Self::CheckLog => "check-log",
             Self::Plan => "plan",
             Self::Restore => "restore",
+            Self::Drill => "drill",
         }
     }
 }
@@ -153,6 +163,7 @@ const AFTER_HELP: &str = "Records:
   file      a backup piece: bytes, SHA-256, tag, level, contents; RMAN's own log
   gap       archived logs that are neither on disk nor in a backup
   log       findings with their RMAN- or ORA- code, meaning and severity
+  drill     the evidence of a drill: SCN, queries with their answers, whether recovery goes on
   planned   with --dry-run: the steps and the RMAN script
   kept, removed   archived logs that were deleted after their backup was verified, or why not
 
@@ -161,8 +172,9 @@ Exit status:
   1    partial: done with warnings; the records name each; check-log: a success with warnings
   2    failed; the records say what was changed; check-log: a failure
   3    unexpected error: a bug
-  4    refused: not ARCHIVELOG, no space, disk not mounted, database open; nothing was changed
-  5    finding: damage, a hole, a backup that is overdue, a target that cannot be reached
+  4    refused: not ARCHIVELOG, no space, disk not mounted, database open, no standby; nothing was changed
+  5    finding: damage, a hole, a backup that is overdue, a target that cannot be reached, a drill whose standby does
+       not open or answers something else
   64   wrong usage or configuration
   75   try again: lock held, database not reachable; nothing was changed
   124  a time limit was hit, after clean-up

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod cli;
 mod crosscheck;
+mod drill;
 mod facts;
 mod protection;
 mod restore;
@@ -18,5 +19,8 @@ mod verdict;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = drill::run_if_asked() {
+        return code;
+    }
     common::app::main::<cli::Cli>(run::run)
 }

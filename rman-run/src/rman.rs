@@ -21,6 +21,8 @@ pub struct Rman {
     pub catalog: Option<Connect>,
     /// Wall time of one call.
     pub limit: Duration,
+    /// `false`: a signal does not stop it. For putting back what was changed.
+    pub interruptible: bool,
 }
 
 /// A call that has ended, and what its log says.
@@ -70,6 +72,7 @@ impl Rman {
         cmd.cwd = Some(dir.path().to_owned());
         cmd.log = Some(log.to_owned());
         cmd.secrets = self.secrets();
+        cmd.interruptible = self.interruptible;
         let done = cmd.stream(&mut |_| {})?;
         let printed = std::fs::File::open(log).with_context(|| format!("read {}", log.display()))?;
         let verdict =
@@ -154,6 +157,7 @@ mod tests {
             target: Connect::parse(&Secret::new(target)).unwrap(),
             catalog: None,
             limit: Duration::from_secs(1),
+            interruptible: true,
         }
     }
 

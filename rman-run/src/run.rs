@@ -5,7 +5,7 @@ use common::exit::{Exit, Failure};
 
 use crate::backup::plan::Kind;
 use crate::cli::{Cli, Command};
-use crate::{backup, check, crosscheck, restore, solver, status, validate};
+use crate::{backup, check, crosscheck, drill, restore, solver, status, validate};
 
 /// The tool's body.
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
@@ -20,6 +20,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         Command::Validate => validate::run(cli, frame),
         Command::Crosscheck => crosscheck::run(cli, frame),
         Command::Status => status::run(cli, frame),
+        Command::Drill => drill::run(cli, frame),
     }
 }
 
@@ -66,6 +67,11 @@ fn fitting(cli: &Cli) -> Result<(), Failure> {
     let of_both = [("--without", !restore.without.is_empty()), ("--dbid", restore.dbid.is_some())];
     if let Some((flag, _)) = of_both.iter().find(|(_, given)| *given && !restores) {
         return refuse(flag, "plan and restore");
+    }
+    let drill = &cli.drill;
+    let of_drill = [("--recover", drill.recover), ("--verify-evidence", drill.verify_evidence)];
+    if let Some((flag, _)) = of_drill.iter().find(|(_, given)| *given && cli.command != Command::Drill) {
+        return refuse(flag, "drill");
     }
     let takes = restores || matches!(cli.command, Command::CheckLog | Command::Status);
     match cli.args.first() {

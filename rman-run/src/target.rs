@@ -56,7 +56,7 @@ impl<'a> Target<'a> {
         let sqlplus = Sqlplus::new(Runner::Local(home.clone()), as_sysdba(connect.clone()))
             .limit(SQL_LIMIT)
             .log(transcript);
-        let rman = Rman { home, target: connect, catalog, limit: cli.limit };
+        let rman = Rman { home, target: connect, catalog, limit: cli.limit, interruptible: true };
         Ok(Self { cli, frame, sid, sqlplus, rman, state_dir, log_dir, log })
     }
 

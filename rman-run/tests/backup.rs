@@ -59,7 +59,7 @@ fn a_full_backup_is_recorded_piece_by_piece_with_its_contents() {
     let tag = ran.pieces()[0]["tag"].as_str().unwrap();
     assert!(tag.starts_with("BK_FULL_") && tag.len() == "BK_FULL_0802220001".len(), "{tag}");
     let log = ran.of("file").into_iter().find(|f| f["role"] == "log").unwrap();
-    assert!(log["path"].as_str().unwrap().contains("/logs/rman_full_2"), "{log}");
+    assert!(log["path"].as_str().unwrap().contains("/logs/backup_log_FULL_2"), "{log}");
     assert!(!lab.runs()[0].join(".orapipe_running").exists());
 }
 

@@ -94,6 +94,19 @@ impl Out {
             .with_context(|| format!("encode a {} record", P::TYPE))
     }
 
+    /// Writes a record that [`Out::line`] has made for a file already: in JSON the same bytes.
+    ///
+    /// # Errors
+    /// As [`Out::emit`].
+    pub fn emit_kept<P: Payload>(&self, payload: &P, line: &[u8]) -> anyhow::Result<()> {
+        let mut line = match self.mode {
+            Mode::Json => line.to_vec(),
+            Mode::Text => payload.human().into_bytes(),
+        };
+        line.push(b'\n');
+        self.write(&line, false).with_context(|| format!("write a {} record", P::TYPE))
+    }
+
     /// Passes a line on, byte for byte.
     pub fn forward(&self, line: &Line) -> anyhow::Result<()> {
         self.write(line.raw(), !line.raw().ends_with(b"\n")).context("forward a record")

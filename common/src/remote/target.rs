@@ -68,6 +68,16 @@ impl Target {
         self.host.as_deref().unwrap_or("this host")
     }
 
+    /// For names of log files, as the originals had them: the host without its domain, or "local".
+    pub fn log_name(&self) -> &str {
+        let host = self.host.as_deref().unwrap_or("local");
+        let is_address = host.parse::<std::net::IpAddr>().is_ok();
+        match host.split_once('.') {
+            Some((name, _)) if !is_address && !name.is_empty() => name,
+            _ => host,
+        }
+    }
+
     /// The value of `-o Name=…` (or the short option that means the same) in the user's options.
     pub(super) fn gives(&self, name: &str, short: Option<char>) -> bool {
         let mut words = self.ssh_options.iter();
@@ -157,6 +167,16 @@ mod tests {
         for user in ["-l", "a b", "x$(id)"] {
             assert_eq!(target("dr1", Some(user), &[]).unwrap_err().exit, Exit::Usage, "{user}");
         }
+    }
+
+    #[test]
+    fn log_files_are_named_by_the_host_without_its_domain() {
+        let name = |host: &str| target(host, None, &[]).unwrap().log_name().to_owned();
+        assert_eq!(name("pamvs0003l.example.com.br"), "pamvs0003l");
+        assert_eq!(name("oracle@dr1"), "dr1");
+        assert_eq!(name("10.0.0.7"), "10.0.0.7");
+        assert_eq!(name("[::1]"), "::1");
+        assert_eq!(name(""), "local");
     }
 
     #[test]

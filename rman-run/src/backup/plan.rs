@@ -175,7 +175,7 @@ pub fn plan(facts: &Facts, policy: &Policy, now: NaiveDateTime) -> Result<Plan, 
     .text();
     Ok(Plan {
         kind: policy.kind,
-        log_name: format!("rman_{}_{stamp}.log", policy.kind.word().to_lowercase()),
+        log_name: format!("backup_log_{}_{stamp}.log", policy.kind.word()),
         command_id,
         run_dir,
         tag,

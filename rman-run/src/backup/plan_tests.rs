@@ -63,7 +63,7 @@ fn names_are_those_of_the_original() {
     let plan = plan(&facts(), &policy(Kind::Full), now()).unwrap();
     assert_eq!(plan.run_dir, PathBuf::from("/b/20260802_220001_run"));
     assert_eq!(plan.tag, "BK_FULL_0802220001");
-    assert_eq!(plan.log_name, "rman_full_20260802_220001.log");
+    assert_eq!(plan.log_name, "backup_log_FULL_20260802_220001.log");
     let expected = "RUN {\n  SET COMMAND ID TO 'BK_FULL_0802220001';\n  \
         SET CONTROLFILE AUTOBACKUP FORMAT FOR DEVICE TYPE DISK TO '/b/20260802_220001_run/%F';\n  \
         ALLOCATE CHANNEL c1 DEVICE TYPE DISK;\n  \

@@ -1,6 +1,6 @@
 //! Restores a database: which pieces, are they whole, what will be done, do it, prove it.
 
-mod database;
+pub mod database;
 mod pieces;
 pub mod run;
 mod script;

@@ -542,7 +542,7 @@ impl Work<'_> {
     }
 
     fn log_path(&self, what: &str) -> PathBuf {
-        self.target.log_dir.join(format!("restore_{}_{what}_{}.log", self.stamp, std::process::id()))
+        self.target.log_dir.join(format!("restore_log_{}_{what}_{}.log", self.stamp, std::process::id()))
     }
 
     /// One call of RMAN; who runs it is written down, so that a run after a kill can end it.
