@@ -3,14 +3,15 @@
 
 script_dir=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 
-# The settings: ORAPIPE_ENV_FILE, else the .env beside the scripts, as the originals had it. The tools read the file
-# themselves and the environment wins over it, so nothing is sourced here.
-if [ -z "${ORAPIPE_ENV_FILE:-}" ] && [ -r "$script_dir/.env" ]; then
-    export ORAPIPE_ENV_FILE="$script_dir/.env"
-fi
+# The settings: ORAPIPE_ENV_FILE, else the .env beside the name by which the script was called (a link in the original's
+# directory), else that beside the script itself. The tools read the file themselves and the environment wins over it, so
+# nothing is sourced here.
+for env_dir in "$(cd "$(dirname "$0")" && pwd)" "$script_dir"; do
+    if [ -z "${ORAPIPE_ENV_FILE:-}" ] && [ -r "$env_dir/.env" ]; then export ORAPIPE_ENV_FILE="$env_dir/.env"; fi
+done
 
-# The programs: ORAPIPE_BIN, else beside the scripts, else what was built here, else PATH.
-for orapipe_dir in "$script_dir/../target/debug" "$script_dir/../target/release" "$script_dir/../bin" "${ORAPIPE_BIN:-}"; do
+# The programs: ORAPIPE_BIN, else beside the scripts or where install.sh puts them, else what was built here, else PATH.
+for orapipe_dir in "$script_dir/../../bin" "$script_dir/../target/debug" "$script_dir/../target/release" "$script_dir/../bin" "${ORAPIPE_BIN:-}"; do
     if [ -n "$orapipe_dir" ] && [ -x "$orapipe_dir/arch-ship" ]; then PATH="$orapipe_dir:$PATH"; fi
 done
 export PATH
@@ -25,9 +26,10 @@ need() {
     }
 }
 
-# is_set NAME: whether the environment or the settings file gives NAME a value.
+# is_set NAME: whether the environment or the settings file gives NAME a value. Empty in the environment means none,
+# whatever the file says: the tools see it so.
 is_set() {
-    [ -z "${!1:-}" ] || return 0
+    if [ -n "${!1+x}" ]; then [ -n "${!1}" ]; return; fi
     [ -r "${ORAPIPE_ENV_FILE:-}" ] || return 1
     grep -Eq "^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*[^[:space:]#]" "$ORAPIPE_ENV_FILE"
 }

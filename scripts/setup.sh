@@ -33,6 +33,8 @@ have() {
     # The browser that renders the mails in the tests has a name of its own on every system.
     if [ "$1" = browser ]; then
         have chromium-headless-shell || have chromium || have chromium-browser || [ -x /usr/lib64/chromium-browser/headless_shell ]
+    elif [ "$1" = python-venv ]; then
+        python3 -c 'import ensurepip, venv' >/dev/null 2>&1
     else
         command -v "$1" >/dev/null 2>&1
     fi
@@ -70,6 +72,10 @@ postfix     postfix         postfix
 promtool    prometheus      golang-github-prometheus
 faketime    faketime        libfaketime
 browser     chromium-headless-shell chromium-headless
+python-venv python3-venv    python3-pip
+dpkg-deb    dpkg            dpkg
+rpmbuild    rpm             rpm-build
+objdump     binutils        binutils
 '
 
 manager=none
@@ -93,7 +99,7 @@ install_packages() {
             ;;
         dnf | yum)
             # They live in EPEL.
-            if [[ " $* " == *" ShellCheck "* || " $* " == *" xxhash "* || " $* " == *" 7zip "* || " $* " == *" chromium-headless "* || " $* " == *" golang-github-prometheus "* || " $* " == *" libfaketime "* ]]; then
+            if [[ " $* " == *" ShellCheck "* || " $* " == *" xxhash "* || " $* " == *" 7zip "* || " $* " == *" chromium-headless "* || " $* " == *" golang-github-prometheus "* || " $* " == *" libfaketime "* || " $* " == *" dpkg "* ]]; then
                 # shellcheck disable=SC1091 # the file is the machine's own
                 release=$(. /etc/os-release && printf '%s' "${VERSION_ID%%.*}")
                 as_root "$manager" install -y "oracle-epel-release-el$release" || as_root "$manager" install -y epel-release
@@ -194,6 +200,32 @@ build_venv() {
     cp "$2" "$root/requirements.txt"
 }
 
+# What packs the product: zig as a linker that knows the C library of old systems, and the schema of bills of materials.
+# They come as wheels from PyPI, by version and sum.
+zig_root="${XDG_CACHE_HOME:-$HOME/.cache}/orapipe/zig-0.17.0"
+schema_root="${XDG_CACHE_HOME:-$HOME/.cache}/orapipe/cyclonedx-11.12.0"
+packer=there
+if [ "$demo_only" = no ] && { [ ! -e "$zig_root/complete" ] || [ ! -e "$schema_root/cyclonedx" ]; }; then packer=missing; fi
+
+no_wheels() { fail "zig or the schemas could not be installed" "run scripts/setup.sh again; it needs PyPI, or a mirror in pip's settings"; }
+
+install_packer() {
+    say "installing zig 0.17.0 and cargo-zigbuild 0.24.0, which make the packages, into $zig_root (100 MB, once)"
+    rm -rf "$zig_root" "$schema_root" "$schema_root.new"
+    # Made under its final name, which the programs of a venv have inside; the last file says that it is complete.
+    python3 -m venv "$zig_root" || fail "python3 -m venv failed" "it needs the package python3-venv"
+    local pip=("$zig_root/bin/pip" install -q --disable-pip-version-check --no-deps --no-compile --only-binary :all: --require-hashes)
+    "${pip[@]}" -r /dev/stdin <<'WHEELS' || no_wheels
+ziglang==0.17.0 --hash=sha256:97079827064a7492cce5541ceb438ae8003ce1e54e399676da2d62fb7a5dc08b
+cargo-zigbuild==0.24.0 --hash=sha256:484412e39e4c6039474535ce97ee75a22bab22d58233056f8ec8a8f9034bb957
+WHEELS
+    "${pip[@]}" --target "$schema_root.new" -r /dev/stdin <<'WHEELS' || no_wheels
+cyclonedx-python-lib==11.12.0 --hash=sha256:0e807521a921a5c3cb8ce1153f8a61d29eedfe76a46aac2796b7c6b573391a54
+WHEELS
+    mv "$schema_root.new" "$schema_root"
+    touch "$zig_root/complete"
+}
+
 if [ "$check_only" = yes ]; then
     [ ${#missing_venvs[@]} -eq 0 ] || say "not installed from PyPI: $(printf '%s\n' "${missing_venvs[@]}" | awk '{ printf "%s%s", (NR > 1 ? ", " : ""), $1 }')"
     [ ${#missing[@]} -eq 0 ] || say "missing programs: ${missing[*]} (packages: ${packages[*]})"
@@ -238,6 +270,7 @@ if [ -n "$rust" ]; then
         "then run scripts/setup.sh again"
 fi
 if [ "$garage" = missing ]; then build_garage; fi
+if [ "$packer" = missing ]; then install_packer; fi
 for venv in ${missing_venvs[@]+"${missing_venvs[@]}"}; do
     # shellcheck disable=SC2086 # its three words
     build_venv $venv

@@ -8,6 +8,7 @@ pub mod instance;
 pub mod licences;
 pub mod proxy;
 pub mod records;
+pub mod sbom;
 pub mod smtp;
 pub mod standby;
 pub mod tool;

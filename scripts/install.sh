@@ -1,0 +1,285 @@
+#!/usr/bin/env bash
+# Installs orapipe below one directory, without root where that directory is one's own.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: install.sh [--prefix DIR] [--from TARBALL | --build]   install, or upgrade what is there
+       install.sh [--prefix DIR] --uninstall                  remove what was installed, and nothing else
+
+  --prefix DIR     where to [default: /opt/orapipe as root, else ~/orapipe]
+  --from TARBALL   orapipe-V-linux-x86_64.tar.gz; SHA256SUMS must be beside it. Not needed inside the unpacked tarball
+  --build          build it here first, in the sources, for this machine (needs cargo and a C compiler)
+  --uninstall      remove the files that are in DIR/share/orapipe/INSTALLED; settings that were edited stay
+
+Can be run again at any time, also after it was interrupted. Before anything is changed every file is checked, and the new
+programs must start on this machine. Files in DIR/etc that were edited stay; the new ones are put beside them as NAME.new.
+Nothing is started, no user is made, nothing outside DIR is touched.
+
+Exit status: 0 done; 1 failed, or refused with nothing changed; 64 wrong usage
+TEXT
+}
+
+say() { printf 'install: %s\n' "$*"; }
+fail() { printf 'install: error: %s\n' "$1" >&2; shift; for hint in "$@"; do printf 'install: hint: %s\n' "$hint" >&2; done; exit 1; }
+wrong() { printf 'install: error: %s\n' "$1" >&2; usage >&2; exit 64; }
+
+prefix='' from='' action=install build=no
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --prefix) [ -n "${2:-}" ] || wrong "--prefix needs a directory"; prefix=$2; shift ;;
+        --from) [ -n "${2:-}" ] || wrong "--from needs a file"; from=$2; shift ;;
+        --build) build=yes ;;
+        --uninstall) action=uninstall ;;
+        -h | --help) usage; exit 0 ;;
+        *) wrong "$1 is not known" ;;
+    esac
+    shift
+done
+[ "$build" = no ] || [ -z "$from" ] || wrong "--from and --build exclude each other"
+[ "$action" = install ] || { [ "$build" = no ] && [ -z "$from" ]; } || wrong "--uninstall takes only --prefix"
+self=$(readlink -f "$0")
+if [ -z "$prefix" ]; then
+    # The copy that an installation keeps knows where it is.
+    if [ -e "${self%/*}/INSTALLED" ] && [ "${self%/share/orapipe/install.sh}" != "$self" ]; then
+        prefix=${self%/share/orapipe/install.sh}
+    elif [ "$(id -u)" = 0 ]; then prefix=/opt/orapipe; else prefix=${HOME:?}/orapipe; fi
+fi
+case "$prefix" in /*) ;; *) prefix=$PWD/$prefix ;; esac
+while [[ "$prefix" == */ && "$prefix" != / ]]; do prefix=${prefix%/}; done
+# The path goes into unit files and crontabs, where other characters would mean something.
+case "$prefix" in
+    *[!A-Za-z0-9/._+-]* | */../* | */..) wrong "--prefix $prefix: only letters, digits and / . _ + - are allowed, and no .." ;;
+    / | /usr | /usr/local | /etc | /bin) fail "$prefix is shared with other software" "choose a directory of its own, such as /opt/orapipe; for /usr there are the .rpm and the .deb" ;;
+esac
+umask 022
+export LC_ALL=C
+
+for program in sed awk sort comm sha256sum mktemp readlink flock; do
+    command -v "$program" >/dev/null 2>&1 || fail "$program is not installed" "it belongs to coreutils, sed, gawk or util-linux"
+done
+
+# Mode, sum, kind and path of every file that is ours. The second one is there while an installation is under way, and says
+# what may be there: a run that was interrupted leaves it, and the next one, or --uninstall, goes by both.
+installed=$prefix/share/orapipe/INSTALLED
+underway=$prefix/share/orapipe/INSTALLED.underway
+
+sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
+# field PATH LIST NUMBER
+field() { awk -v path="$1" -v n="$3" '$4 == path { print $n; exit }' "$2"; }
+paths() { awk '{ print $4 }' "$1" | sort -u; }
+
+# Our programs that run from the prefix: pid and name, one per line.
+running() {
+    local link to
+    for link in /proc/[0-9]*/exe; do
+        to=$(readlink "$link" 2>/dev/null) || continue
+        to=${to% (deleted)}
+        case "$to" in "$prefix"/bin/*) link=${link#/proc/}; printf '%s %s\n' "${link%/exe}" "${to##*/}" ;; esac
+    done
+}
+
+one_at_a_time() {
+    exec 9<"$prefix"
+    flock -n 9 || fail "another install.sh works in $prefix" "wait until it has ended"
+    # Of a run that was killed.
+    rm -rf -- "$prefix"/.installing.*
+}
+
+# Directories that are left empty, upwards; not the prefix itself when it holds anything else.
+remove_empty() {
+    local dir
+    awk '{ print $4 }' "$1" | while read -r path; do
+        dir=$path
+        while [[ "$dir" == */* ]]; do dir=${dir%/*}; printf '%s\n' "$dir"; done
+    done | sort -ru | while read -r dir; do rmdir "$prefix/$dir" 2>/dev/null || true; done
+}
+
+uninstall() {
+    local list path kept=() count=0 busy
+    [ -e "$installed" ] || [ -e "$underway" ] || fail "nothing is installed in $prefix" "name the directory with --prefix; install.sh keeps its list in DIR/share/orapipe/INSTALLED"
+    [ -w "$prefix" ] || fail "$prefix cannot be written" "run this as the user who installed it: $(stat -c %U "$prefix")"
+    one_at_a_time
+    busy=$(running)
+    [ -z "$busy" ] || fail "programs of $prefix are running: $(tr '\n' ',' <<<"$busy" | sed 's/,$//; s/,/, /g')" "end them first (pid and name are above; ts-hotbackup ends backup mode when it is told to end)"
+    list=$(mktemp)
+    # shellcheck disable=SC2064 # the name as it is now
+    trap "rm -f '$list'" EXIT
+    cat "$installed" "$underway" 2>/dev/null >"$list" || true
+    while read -r path; do
+        [ -e "$prefix/$path" ] || [ -L "$prefix/$path" ] || continue
+        # A sum of either list: neither the old nor the new one was edited.
+        if grep -q " conf $path\$" "$list" && ! grep -q " $(sum "$prefix/$path") conf $path\$" "$list"; then
+            kept+=("$prefix/$path")
+        else
+            rm -f -- "$prefix/$path" || fail "cannot remove $prefix/$path"
+            count=$((count + 1))
+        fi
+    done < <(paths "$list")
+    rm -f -- "$installed" "$underway"
+    printf '%s\n' '0644 - file share/orapipe/INSTALLED' >>"$list"
+    remove_empty "$list"
+    rmdir "$prefix" 2>/dev/null || true
+    say "removed $count files from $prefix"
+    for path in ${kept[@]+"${kept[@]}"}; do say "kept, because it was edited: $path"; done
+    if [ -d "$prefix" ]; then say "$prefix holds other files, which stay"; fi
+}
+
+if [ "$action" = uninstall ]; then uninstall; exit 0; fi
+
+# ---- what is installed
+
+for program in tar gzip install; do
+    command -v "$program" >/dev/null 2>&1 || fail "$program is not installed"
+done
+here=$(dirname "$self")
+if [ "$build" = yes ]; then
+    [ -x "$here/package.sh" ] || fail "there are no sources here to build" "take --from TARBALL"
+    command -v cargo >/dev/null 2>&1 || PATH="$PATH:$HOME/.cargo/bin"
+    command -v cargo >/dev/null 2>&1 || fail "cargo is not installed" "scripts/setup.sh installs what building needs; or take --from TARBALL"
+    "$here/package.sh" --native --only tar
+    target=${CARGO_TARGET_DIR:-$here/../target}
+    from=$(find "$target/dist-native" -maxdepth 1 -name 'orapipe-*-linux-x86_64.tar.gz' | head -n 1)
+elif [ -z "$from" ] && [ ! -e "$here/MANIFEST" ]; then
+    fail "it is not said what to install" "in the sources: scripts/install.sh --build, or --from target/dist/orapipe-….tar.gz after scripts/package.sh" \
+        "in the unpacked tarball: ./install.sh"
+fi
+
+mkdir -p "$prefix" 2>/dev/null || fail "$prefix cannot be made" "as root, or with --prefix in a directory of your own, such as --prefix ~/orapipe"
+[ -w "$prefix" ] || fail "$prefix cannot be written" "as root, or with --prefix in a directory of your own, such as --prefix ~/orapipe"
+one_at_a_time
+# On the same file system, so that every file comes into place by a rename.
+work=$(mktemp -d "$prefix/.installing.XXXXXX")
+cleanup() {
+    rm -rf "$work"
+    # Only when nothing came of it, and nothing was there before.
+    rmdir "$prefix" 2>/dev/null || true
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+
+if [ -n "$from" ]; then
+    [ -r "$from" ] || fail "cannot read $from"
+    sums=$(dirname "$from")/SHA256SUMS
+    [ -r "$sums" ] || fail "there is no SHA256SUMS beside $from" "fetch it from where the tarball came from: it says whether the tarball is whole"
+    said=$(awk -v name="$(basename "$from")" '$2 == name || $2 == "*" name { print $1; exit }' "$sums")
+    [ -n "$said" ] || fail "$sums has no line for $(basename "$from")" "the two are not of the same release, or the tarball was renamed"
+    [ "$(sum "$from")" = "$said" ] || fail "$from is damaged: its SHA-256 is not the one in SHA256SUMS" "fetch both again"
+    tar -C "$work" --no-same-owner -xzf "$from" || fail "$from cannot be unpacked" "df -h $prefix"
+    tree=$(find "$work" -mindepth 1 -maxdepth 1 -type d -name 'orapipe-*' | head -n 1)
+    [ -e "${tree:-none}/MANIFEST" ] || fail "$from is not a tarball of orapipe"
+else
+    tree=$work/tree
+    mkdir "$tree"
+    (cd "$here" && tar -cf - .) | tar -C "$tree" --no-same-owner -xf - || fail "$here cannot be copied to $prefix" "df -h $prefix"
+fi
+
+# Every file of the manifest, byte for byte, and no other.
+while read -r _ sha _ path; do
+    case "$path" in /* | *..*) fail "the manifest names $path" "this is not a tarball of orapipe" ;; esac
+    [ -f "$tree/$path" ] || fail "$path is missing from the tarball" "fetch it again"
+    [ "$(sum "$tree/$path")" = "$sha" ] || fail "$path is not the one of the release" "fetch the tarball again"
+done <"$tree/MANIFEST"
+extra=$(cd "$tree" && find . -type f -printf '%P\n' | grep -vxE 'MANIFEST|VERSION|install\.sh' | sort | comm -23 - <(paths MANIFEST))
+[ -z "$extra" ] || fail "not in the manifest: $(tr '\n' ' ' <<<"$extra")" "unpack the tarball again, into an empty directory"
+version=$(cat "$tree/VERSION")
+
+# The paths of the packages become those of this prefix, in what a person or a system program reads.
+while read -r _ _ _ path; do
+    case "$path" in
+        etc/* | lib/systemd/* | share/orapipe/*)
+            sed -i -E "s#/usr/libexec/orapipe\\b#$prefix/libexec/orapipe#g; s#/usr/share/orapipe\\b#$prefix/share/orapipe#g; s#/usr/bin/((arch-ship|dp-export|ib-prune|ib-snap|mailreport|rman-run|s3-get|s3-put|ts-hotbackup|zip-rotate)\\b)#$prefix/bin/\\1#g; s#(^|[^A-Za-z0-9_/])/etc/orapipe\\b#\\1$prefix/etc/orapipe#g" "$tree/$path"
+            ;;
+    esac
+done <"$tree/MANIFEST"
+# This script, to remove it all without the tarball.
+install -D -m 0755 "$self" "$tree/share/orapipe/install.sh"
+printf '%s\n' "0755 - file share/orapipe/install.sh" >>"$tree/MANIFEST"
+while read -r mode _ kind path; do
+    printf '%s %s %s %s\n' "$mode" "$(sum "$tree/$path")" "$kind" "$path"
+done <"$tree/MANIFEST" >"$work/manifest"
+
+# ---- refuse before anything is changed
+
+for program in "$tree"/bin/*; do
+    chmod 0755 "$program"
+    said=$(env -i "$program" --version 2>&1) || fail "${program##*/} does not start on this machine: $said" \
+        "it needs Linux on x86_64 with glibc 2.17 or later; here: $(uname -sm), $(getconf GNU_LIBC_VERSION 2>/dev/null || echo 'no glibc')" \
+        "a file system mounted noexec says \"Permission denied\": choose another --prefix"
+done
+cat "$installed" "$underway" 2>/dev/null >"$work/before" || true
+: >"$work/new"
+foreign=()
+while read -r path; do
+    if [ -d "$prefix/$path" ] && [ ! -L "$prefix/$path" ]; then fail "$prefix/$path is a directory" "move it away"; fi
+    [ -e "$prefix/$path" ] || [ -L "$prefix/$path" ] || continue
+    [ -n "$(field "$path" "$work/before" 4)" ] || foreign+=("$prefix/$path")
+done < <(paths "$work/manifest")
+# Settings are never in the way: theirs stay.
+blocking=()
+for path in ${foreign[@]+"${foreign[@]}"}; do
+    [ "$(field "${path#"$prefix"/}" "$work/manifest" 3)" = conf ] || blocking+=("$path")
+done
+[ ${#blocking[@]} -eq 0 ] || fail "in the way, and not installed by install.sh: ${blocking[*]:0:5}${blocking[5]:+ and $((${#blocking[@]} - 5)) more}" \
+    "choose another --prefix, or move them away"
+while read -r path; do
+    dir=$prefix/$path
+    while [ ! -e "$dir" ]; do dir=${dir%/*}; done
+    [ -d "$dir" ] || dir=$(dirname "$dir")
+    [ -w "$dir" ] || fail "$dir cannot be written" "run this as the user who installed it: $(stat -c %U "$dir")"
+done < <(paths "$work/manifest")
+
+# ---- install
+
+if [ -e "$underway" ]; then say "an earlier run was interrupted; it is completed now"; fi
+mkdir -p "$prefix/share/orapipe"
+cat "$work/before" "$work/manifest" | sort -u >"$work/both"
+mv -f "$work/both" "$underway"
+notes=()
+while read -r mode sha kind path; do
+    to=$prefix/$path
+    mkdir -p "${to%/*}"
+    chmod "$mode" "$tree/$path"
+    if [ "$kind" = conf ] && [ -e "$to" ] && [ "$(sum "$to")" != "$sha" ]; then
+        # Ours and unchanged is replaced; edited, or theirs from the beginning, stays.
+        if ! grep -q " $(sum "$to") conf $path\$" "$work/before"; then
+            if ! grep -q " $sha conf $path\$" "$work/before"; then
+                mv -f "$tree/$path" "$to.new"
+                printf '%s %s file %s\n' "$mode" "$sha" "$path.new" >>"$work/new"
+                notes+=("kept, because it was edited: $to; the new one is $to.new")
+            else
+                notes+=("kept, because it was edited: $to")
+            fi
+            continue
+        fi
+    elif [ "$kind" = file ] && [ -f "$to" ] && [ "$(sum "$to")" != "$sha" ] && ! grep -q " $(sum "$to") file $path\$" "$work/before"; then
+        cp -p "$to" "$to.saved"
+        notes+=("was edited, and is replaced: $to; the edited one is $to.saved")
+    fi
+    mv -f "$tree/$path" "$to"
+done <"$work/manifest"
+cat "$work/new" >>"$work/manifest"
+# What an older version had and this one has not.
+while read -r path; do
+    [ -e "$prefix/$path" ] || continue
+    if [ "$(field "$path" "$work/before" 3)" = conf ] && ! grep -q " $(sum "$prefix/$path") conf $path\$" "$work/before"; then
+        notes+=("kept, because it was edited: $prefix/$path; version $version has no such file")
+    else
+        rm -f -- "$prefix/$path"
+    fi
+done < <(comm -23 <(paths "$work/before") <(paths "$work/manifest"))
+remove_empty "$work/before"
+install -m 0644 "$work/manifest" "$work/done"
+sync -f "$prefix" 2>/dev/null || sync
+mv -f "$work/done" "$installed"
+rm -f -- "$underway"
+
+say "orapipe $version is in $prefix ($(wc -l <"$work/manifest") files, listed in $installed)"
+for note in ${notes[@]+"${notes[@]}"}; do say "$note"; done
+busy=$(running)
+[ -z "$busy" ] || say "still running as they were started: $(tr '\n' ',' <<<"$busy" | sed 's/,$//; s/,/, /g'); start them again when it suits"
+case ":${PATH:-}:" in
+    *":$prefix/bin:"*) ;;
+    *) say "next: PATH=$prefix/bin:\$PATH" ;;
+esac
+say "next: copy $prefix/etc/orapipe/PROD.env.example to PROD.env, edit it, and set ORAPIPE_ENV_FILE to it"
