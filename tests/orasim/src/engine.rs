@@ -201,6 +201,11 @@ pub enum Command {
     /// ALTER DATABASE RECOVER CONTINUE DEFAULT: takes the suggested file.
     RecoverContinue,
     RecoverCancel,
+    /// RECOVER MANAGED STANDBY DATABASE DISCONNECT: the process MRP0 from now on.
+    RecoverManaged {
+        real_time: bool,
+    },
+    RecoverManagedCancel,
 }
 
 /// What a successful command says besides "Database altered.": for RECOVER the notes ORA-00279/00280 as SQL*Plus prints them.

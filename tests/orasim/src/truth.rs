@@ -193,12 +193,69 @@ struct Expected {
     read_only: bool,
 }
 
+impl Expected {
+    fn hash(&self, file: u32, block: u32) -> u64 {
+        if let Some(hash) = self.changes.get(&block) {
+            return *hash;
+        }
+        let formatted = self.formatted.iter().rev().find(|(from, _)| *from <= block).map_or(0, |(_, scn)| *scn);
+        block::hash(&block::fresh(file, block, formatted))
+    }
+}
+
+/// Rows and the sum of VALOR that LOJA.VENDAS must have when everything below `scn` has happened, offline files left out.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn sales(primary_dir: &Path, scn: u64) -> Result<(u64, u64)> {
+    let mut rows = 0;
+    let mut sum = 0;
+    for (number, want) in expected_at(primary_dir, scn)?.iter().filter(|(_, w)| !w.offline) {
+        for n in 2..=want.blocks {
+            rows += 1;
+            sum += want.hash(*number, n) & 0xFFFF_FFFF;
+        }
+    }
+    Ok((rows, sum))
+}
+
 /// Compares recovered datafiles (by file number) with the database whose directory is `primary_dir`, as it was when
 /// everything below `scn` had happened and nothing else, which is what CHECKPOINT_CHANGE# = `scn` claims.
 ///
 /// Every file that the database had then must be given; a read-only or offline file must be as it was when it was made
 /// so.
 pub fn compare(primary_dir: &Path, files: &BTreeMap<u32, PathBuf>, scn: u64) -> Result<Comparison> {
+    let expected = expected_at(primary_dir, scn)?;
+    if expected.is_empty() {
+        bail!("the truth of {} knows no file below SCN {scn}", primary_dir.display());
+    }
+    let mut comparison = Comparison { scn, files: Vec::new() };
+    for (number, want) in &expected {
+        let mut verdict = FileVerdict { file: *number, ..FileVerdict::default() };
+        match files.get(number) {
+            None => verdict.problems.push("not among the files given".to_owned()),
+            Some(path) => {
+                verdict.path.clone_from(path);
+                compare_file(*number, path, want, scn, &mut verdict)?;
+            }
+        }
+        comparison.files.push(verdict);
+    }
+    for (number, path) in files {
+        if !expected.contains_key(number) {
+            let problems = vec![format!("the database had no such file at SCN {scn}")];
+            comparison.files.push(FileVerdict {
+                file: *number,
+                path: path.clone(),
+                problems,
+                ..FileVerdict::default()
+            });
+        }
+    }
+    Ok(comparison)
+}
+/// Every file as it was when everything below `scn` had happened.
+fn expected_at(primary_dir: &Path, scn: u64) -> Result<BTreeMap<u32, Expected>> {
     let mut expected: BTreeMap<u32, Expected> = BTreeMap::new();
     let mut seen_to = 0;
     for entry in read(primary_dir)? {
@@ -244,33 +301,7 @@ pub fn compare(primary_dir: &Path, files: &BTreeMap<u32, PathBuf>, scn: u64) -> 
             Event::Undone | Event::Resetlogs => {}
         }
     }
-    if expected.is_empty() {
-        bail!("the truth of {} knows no file below SCN {scn}", primary_dir.display());
-    }
-    let mut comparison = Comparison { scn, files: Vec::new() };
-    for (number, want) in &expected {
-        let mut verdict = FileVerdict { file: *number, ..FileVerdict::default() };
-        match files.get(number) {
-            None => verdict.problems.push("not among the files given".to_owned()),
-            Some(path) => {
-                verdict.path.clone_from(path);
-                compare_file(*number, path, want, scn, &mut verdict)?;
-            }
-        }
-        comparison.files.push(verdict);
-    }
-    for (number, path) in files {
-        if !expected.contains_key(number) {
-            let problems = vec![format!("the database had no such file at SCN {scn}")];
-            comparison.files.push(FileVerdict {
-                file: *number,
-                path: path.clone(),
-                problems,
-                ..FileVerdict::default()
-            });
-        }
-    }
-    Ok(comparison)
+    Ok(expected)
 }
 
 fn compare_file(
@@ -319,15 +350,7 @@ fn compare_file(
             continue;
         };
         verdict.blocks += 1;
-        let right = match want.changes.get(&n) {
-            Some(hash) => *hash,
-            None => {
-                let formatted =
-                    want.formatted.iter().rev().find(|(from, _)| *from <= n).map_or(0, |(_, scn)| *scn);
-                block::hash(&block::fresh(number, n, formatted))
-            }
-        };
-        if block::hash(&bytes) != right {
+        if block::hash(&bytes) != want.hash(number, n) {
             verdict.differing.push(n);
         }
     }

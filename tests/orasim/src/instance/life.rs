@@ -382,6 +382,10 @@ impl Instance {
                 if resetlogs {
                     return Err(OraError::new(1666, "control file is for a standby database"));
                 }
+                if inner.managed.is_some() {
+                    let text = "cannot open standby database; media recovery session may be in\nprogress";
+                    return Err(OraError::new(10456, text));
+                }
                 inner.check_recovered().map_err(|e| {
                     let mut all = OraError::new(10458, "standby database requires recovery");
                     all.stack.extend(e.stack);

@@ -33,6 +33,7 @@ mod ddl;
 mod life;
 mod logsource;
 mod make;
+mod managed;
 mod recover;
 mod redo;
 pub mod rman;
@@ -100,6 +101,8 @@ struct Inner {
     dest_errors: BTreeMap<u32, String>,
     /// A recovery that waits for a log.
     recovery: Option<recover::Session>,
+    /// MRP0 is there; whether it applies in real time.
+    managed: Option<bool>,
     /// The writer rests: an incarnation ends.
     frozen: bool,
     /// Nologging blocks that recovery has marked corrupt: (file, block, SCN).
@@ -270,6 +273,7 @@ impl Instance {
             last_mark: 0,
             dest_errors: BTreeMap::new(),
             recovery: None,
+            managed: None,
             frozen: false,
             corrupt: BTreeSet::new(),
             bad_blocks: BTreeSet::new(),
@@ -300,7 +304,12 @@ impl Instance {
         self.stop.store(false, Ordering::SeqCst);
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
         // Weak, so that an instance that nobody holds any more ends.
-        let (writer, archiver) = (Arc::downgrade(self), Arc::downgrade(self));
+        let (writer, archiver, recoverer) = (Arc::downgrade(self), Arc::downgrade(self), Arc::downgrade(self));
+        background.push(std::thread::spawn(move || {
+            while let Some(pause) = recoverer.upgrade().and_then(|i| i.managed_round()) {
+                std::thread::sleep(pause);
+            }
+        }));
         background.push(std::thread::spawn(move || {
             let mut pace = change::Pace::new();
             while let Some(pause) = writer.upgrade().and_then(|i| i.writer_round(&mut pace)) {
@@ -416,6 +425,7 @@ impl Inner {
         self.dest_errors.clear();
         self.scn = 0;
         self.recovery = None;
+        self.managed = None;
         self.rman_output.clear();
     }
 }
@@ -478,6 +488,8 @@ impl Engine for Arc<Instance> {
             Command::RecoverLogfile(path) => self.recover_logfile(Some(path)),
             Command::RecoverContinue => self.recover_logfile(None),
             Command::RecoverCancel => self.recover_cancel(),
+            Command::RecoverManaged { real_time } => self.recover_managed(*real_time),
+            Command::RecoverManagedCancel => self.cancel_managed(),
         }
     }
 }

@@ -243,7 +243,7 @@ impl Inner {
     }
 
     /// Rolls on with whatever logs the session may take by itself.
-    fn go_on(&mut self, mut session: Session) -> Result<Reply, OraError> {
+    pub(super) fn go_on(&mut self, mut session: Session) -> Result<Reply, OraError> {
         loop {
             match self.roll(&mut session) {
                 Err(error) => {
@@ -331,6 +331,7 @@ impl Session {
 impl Instance {
     pub(super) fn recover(&self, request: &Recover, cataloged: bool) -> Result<Reply, OraError> {
         let mut inner = self.lock();
+        inner.not_recovering()?;
         // The session of a client that has gone.
         inner.recovery = None;
         let session = inner.start_recovery(request, cataloged, None)?;

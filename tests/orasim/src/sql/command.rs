@@ -407,7 +407,22 @@ pub fn recover(c: &mut Cursor) -> Parse<Command> {
         return Ok(Command::RecoverLogfile(c.file()?));
     }
     if c.eat(&["MANAGED"]) {
-        return c.fail(3001, "unimplemented feature (MANAGED STANDBY recovery in orasim)");
+        if !c.eat(&["STANDBY", "DATABASE"]) {
+            return c.fail(905, "missing keyword");
+        }
+        if c.eat(&["CANCEL"]) {
+            c.eat(&["IMMEDIATE"]);
+            return Ok(Command::RecoverManagedCancel);
+        }
+        let archived = c.eat(&["USING", "ARCHIVED", "LOGFILE"]);
+        let real_time = !archived && c.eat(&["USING", "CURRENT", "LOGFILE"]);
+        if !c.eat(&["DISCONNECT"]) {
+            return c.fail(3001, "unimplemented feature (managed recovery in the foreground in orasim)");
+        }
+        if c.eat(&["FROM"]) {
+            c.eat(&["SESSION"]);
+        }
+        return Ok(Command::RecoverManaged { real_time });
     }
     let automatic = c.eat(&["AUTOMATIC"]);
     let from = if c.eat(&["FROM"]) { Some(c.file()?) } else { None };
@@ -598,6 +613,14 @@ mod tests {
                 using_backup_controlfile: false,
                 until: Until::Change(12345)
             })
+        );
+        assert_eq!(
+            command("alter database recover managed standby database using current logfile disconnect from session"),
+            Command::RecoverManaged { real_time: true }
+        );
+        assert_eq!(
+            command("alter database recover managed standby database cancel"),
+            Command::RecoverManagedCancel
         );
         assert_eq!(
             command(

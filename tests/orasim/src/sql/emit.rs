@@ -622,6 +622,7 @@ impl<'a> Emitter<'a> {
         let name = match idents.as_slice() {
             [one] => fold(one),
             [schema, one] if matches!(fold(schema).as_str(), "SYS" | "PUBLIC") => fold(one),
+            [schema, one] => format!("{}.{}", fold(schema), fold(one)),
             _ => return missing(),
         };
         if name.contains('@') {

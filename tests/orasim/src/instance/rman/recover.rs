@@ -68,6 +68,7 @@ fn later(phase: Phase, events: Vec<Event>) -> (Option<Phase>, Step) {
 impl RecoverJob {
     pub(super) fn plan(instance: &Arc<Instance>, request: &Recover) -> Result<Self, Failure> {
         let inner = instance.lock();
+        inner.not_recovering().map_err(|e| failed(&e))?;
         let control = inner.control().map_err(|e| failed(&e))?;
         let limit = until::resolve(control, request.until.as_ref())?;
         let mut files = BTreeSet::new();

@@ -229,7 +229,11 @@ fn archive_dest_status(inner: &Inner, c: &ControlFile) -> View {
                 }),
                 t(if remote { "PHYSICAL" } else { "LOCAL" }),
                 t(if inner.state == State::Open { "OPEN" } else { "MOUNTED" }),
-                t("IDLE"),
+                t(match (dest, inner.managed) {
+                    (Some(_), Some(true)) if !remote => "MANAGED REAL TIME APPLY",
+                    (Some(_), Some(false)) if !remote => "MANAGED",
+                    _ => "IDLE",
+                }),
                 t("MAXIMUM PERFORMANCE"),
                 n(last.map_or(0, |a| a.thread)),
                 n(last.map_or(0, |a| a.sequence)),
@@ -284,6 +288,19 @@ fn managed_standby(inner: &Inner) -> View {
                     n(0),
                 ]
             })
+            .chain(inner.managed.iter().map(|_| {
+                vec![
+                    t("MRP0"),
+                    n(std::process::id()),
+                    t("WAIT_FOR_LOG"),
+                    t("N/A"),
+                    n(1),
+                    n(0),
+                    n(0),
+                    n(0),
+                    n(0),
+                ]
+            }))
             .collect()
     } else {
         Vec::new()
@@ -310,6 +327,19 @@ fn dataguard_process(inner: &Inner) -> View {
                     n(0),
                 ]
             })
+            .chain(inner.managed.iter().map(|_| {
+                vec![
+                    t("MRP0"),
+                    n(std::process::id()),
+                    t("KSV"),
+                    t("managed recovery"),
+                    t("WAIT_FOR_LOG"),
+                    n(1),
+                    n(0),
+                    n(0),
+                    n(0),
+                ]
+            }))
             .collect()
     } else {
         Vec::new()

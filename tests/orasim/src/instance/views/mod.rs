@@ -5,6 +5,7 @@ mod files;
 mod logs;
 mod parameters;
 mod rman;
+mod shop;
 
 use chrono::NaiveDateTime;
 
@@ -74,6 +75,7 @@ fn needs(name: &str) -> State {
         | "V$ARCHIVE_PROCESSES"
         | "NLS_DATABASE_PARAMETERS"
         | "V$NLS_PARAMETERS" => State::Nomount,
+        "LOJA.VENDAS" => State::OpenReadOnly,
         _ if name.starts_with("DBA_") || name.starts_with("CDB_") => State::OpenReadOnly,
         _ => State::Mounted,
     }
@@ -83,6 +85,9 @@ pub(super) fn view(inner: &Inner, name: &str, container: &Container) -> Option<R
     let name = name.strip_prefix("SYS.").unwrap_or(name);
     // GV$ is V$ with INST_ID; V_$ is what V$ is a synonym of.
     let name = name.replace("V_$", "V$");
+    if name == "LOJA.VENDAS" && inner.state >= State::OpenReadOnly {
+        return Some(shop::view(inner));
+    }
     let make: fn(&Inner, &Container, &str) -> Result<Option<View>, OraError> = |inner, container, name| {
         if let Some(view) = database::view(inner, container, name)? {
             return Ok(Some(view));
@@ -186,6 +191,7 @@ const KNOWN: &[&str] = &[
     "V$SPPARAMETER",
     "NLS_DATABASE_PARAMETERS",
     "V$NLS_PARAMETERS",
+    "LOJA.VENDAS",
 ];
 
 #[cfg(test)]
