@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::clock::{ClockProbe, Sample};
 use super::error::{ApiError, Kind};
 use super::http::{Answer, Connection, Http, Method, Request};
-use super::objects::{Cg, Feature, Lun, MetadataItem, NtpNode, Pool, System, User, Volume};
+use super::objects::{Cg, Feature, Lun, MetadataEntry, MetadataItem, NtpNode, Pool, System, User, Volume};
 
 /// An array. Cheap to clone, and several threads may use it at once.
 #[derive(Clone)]
@@ -302,7 +302,28 @@ impl Array {
         );
         match answer {
             Ok(answer) => Ok(Some(answer.result.unwrap_or(Volume { id, ..Volume::default() }))),
+            // An attempt before, whose answer was lost, did it.
+            Err(e) if e.kind == Kind::NotFound && e.maybe_executed() => {
+                Ok(Some(Volume { id, ..Volume::default() }))
+            }
             Err(e) if e.kind == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Deletes a snapshot group with its members, approved. To be called only for a group whose members were looked at a
+    /// moment ago. `false`: it was gone.
+    pub fn delete_cg_with_members(&self, id: u64) -> Result<bool, ApiError> {
+        let request = Request {
+            method: Method::Delete,
+            path: format!("cgs/{id}"),
+            query: vec![(APPROVED.0, APPROVED.1.to_owned()), ("delete_members", "true".to_owned())],
+            body: None,
+            what: format!("delete group {id} and its members"),
+        };
+        match self.call::<IgnoredAny>(request) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind == Kind::NotFound => Ok(e.maybe_executed()),
             Err(e) => Err(e),
         }
     }
@@ -349,6 +370,12 @@ impl Array {
             self.list("metadata", &[("key", &test)], &format!("look for metadata {key}"))?;
         found.retain(|m| m.key == key);
         Ok(found)
+    }
+
+    /// The metadata of all objects. Old versions do not list it (404, 4xx, or an answer of another form).
+    pub fn metadata_of_all(&self) -> Result<Vec<MetadataItem>, ApiError> {
+        let all: Vec<MetadataEntry> = self.list("metadata", &[], "list metadata")?;
+        Ok(all.into_iter().map(|entry| entry.item).collect())
     }
 
     fn unique<T>(&self, mut found: Vec<T>, what: &str) -> Result<Option<T>, ApiError> {

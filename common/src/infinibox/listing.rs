@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::client::Array;
 use super::error::{ApiError, Kind};
 use super::http::{Answer, Method, Request};
-use super::objects::{Cg, MetadataItem, Pool, User, Volume};
+use super::objects::{Cg, MetadataEntry, MetadataItem, Pool, User, Volume};
 
 /// The most that the API gives at once.
 const PAGE: usize = 1000;
@@ -33,7 +33,7 @@ macro_rules! listed_by_id {
         })*
     };
 }
-listed_by_id!(Volume, Cg, Pool, User);
+listed_by_id!(Volume, Cg, Pool, User, MetadataEntry);
 
 impl Listed for MetadataItem {
     const ORDER: &'static str = "object_id";

@@ -170,6 +170,14 @@ pub struct MetadataItem {
     pub object_type: Option<String>,
 }
 
+/// The same with an id of its own, by which a listing of all metadata is ordered: an object has several keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct MetadataEntry {
+    pub id: u64,
+    #[serde(flatten)]
+    pub item: MetadataItem,
+}
+
 /// Where a volume is mapped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Lun {

@@ -1,0 +1,178 @@
+//! What is on the array: every page of its listing, whose each snapshot is, and what time it is there.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::Utc;
+use common::exit::{Exit, Failure};
+use common::infinibox::{ApiError, Array, Clock, ClockProbe, Kind, MetadataItem, CREATED_BY, SET_KEY};
+
+use crate::ours::{owner, parse_name, Group, Owner, Seen};
+
+/// Clocks that differ by more are not believed: milliseconds.
+const CLOCK_LIMIT: i64 = 10 * 60_000;
+
+/// All of it.
+#[derive(Debug)]
+pub struct Found {
+    pub seen: Vec<Seen>,
+    /// The array's time when the listing was complete, in epoch milliseconds; where it is not sure, the earliest that is
+    /// possible, so that nothing looks older than it is.
+    pub now: i64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Asks the array. Nothing is changed.
+///
+/// # Errors
+/// Status 75 when it does not answer, 2 when it refuses, 4 when the clocks differ.
+pub fn gather(array: &Array, ignore_clock: bool) -> anyhow::Result<Found> {
+    let mut probe = ClockProbe::default();
+    array.look_at_clock(&mut probe).map_err(failure)?;
+    let volumes = array.volumes(&[]).map_err(failure)?;
+    let mut seen: Vec<Seen> =
+        volumes.into_iter().map(|volume| Seen { volume, ..Seen::default() }).collect();
+    let mut warnings = Vec::new();
+    ask_owners(array, &mut seen, &mut warnings)?;
+    ask_groups(array, &mut seen)?;
+    array.look_at_clock(&mut probe).map_err(failure)?;
+    let host = Utc::now().timestamp_millis();
+    let now = judge_clock(probe.clock(), host, ignore_clock, &mut warnings)?;
+    Ok(Found { seen, now, warnings })
+}
+
+/// Nothing was changed when this is called.
+fn failure(error: ApiError) -> Failure {
+    let exit = match error.kind {
+        Kind::Unauthorized | Kind::Forbidden => Exit::Failed,
+        _ => error.exit(),
+    };
+    error.failure_with(exit)
+}
+
+fn judge_clock(
+    clock: Option<Clock>,
+    host: i64,
+    ignore: bool,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<i64> {
+    let (message, now) = match clock {
+        None => ("the array does not tell its time".to_owned(), host),
+        Some(clock) => {
+            let now = clock.array_time(host).0;
+            if clock.best.abs() <= CLOCK_LIMIT {
+                return Ok(now);
+            }
+            let side = if clock.best > 0 { "ahead of" } else { "behind" };
+            let by = crate::plan::span(clock.best.abs());
+            (format!("the array's clock is {by} {side} this host's"), now)
+        }
+    };
+    if ignore {
+        warnings.push(format!("{message} (--ignore-clock-difference)"));
+        return Ok(now);
+    }
+    Err(Failure::new(Exit::Refused, format!("{message}: no age can be relied on, and nothing was deleted"))
+        .hint("mend the clock (NTP) of the one that is wrong; --ignore-clock-difference counts by the array's as it is")
+        .into())
+}
+
+/// In bulk where the array lets us, else object by object, and then only for names that might be ours.
+fn ask_owners(array: &Array, seen: &mut [Seen], warnings: &mut Vec<String>) -> anyhow::Result<()> {
+    let items = match array.metadata_of_all() {
+        Ok(items) => Some(items),
+        Err(error) if is_unfit(&error) => bulk_by_key(array)?,
+        Err(error) => return Err(failure(error).into()),
+    };
+    let mut by_object: HashMap<u64, BTreeMap<String, String>> = HashMap::new();
+    match items {
+        Some(items) => {
+            for item in items {
+                by_object.entry(item.object_id).or_default().insert(item.key, item.value);
+            }
+        }
+        None => {
+            warnings.push("the array does not list metadata; each snapshot was asked for its own".to_owned());
+            for s in seen.iter().filter(|s| s.volume.is_snapshot() && parse_name(&s.volume.name).is_some()) {
+                let id = s.volume.id;
+                by_object.insert(id, array.metadata(id).or_else(none_if_unsupported).map_err(failure)?);
+            }
+        }
+    }
+    for s in seen {
+        if let Some(keys) = by_object.get(&s.volume.id) {
+            let get = |key: &str| keys.get(key).map(String::as_str);
+            let other = keys.keys().find(|k| ![CREATED_BY, SET_KEY].contains(&k.as_str()));
+            s.owner = owner(get(CREATED_BY), get(SET_KEY), other.map(String::as_str));
+        } else {
+            s.owner = Owner::Nobody;
+        }
+    }
+    Ok(())
+}
+
+fn bulk_by_key(array: &Array) -> anyhow::Result<Option<Vec<MetadataItem>>> {
+    let mut all = Vec::new();
+    for key in [CREATED_BY, SET_KEY] {
+        match array.metadata_with_key(key) {
+            Ok(items) => all.extend(items),
+            Err(error) if is_unfit(&error) => return Ok(None),
+            Err(error) => return Err(failure(error).into()),
+        }
+    }
+    Ok(Some(all))
+}
+
+/// This version does not know the question, or answers it in another way.
+fn is_unfit(error: &ApiError) -> bool {
+    matches!(error.kind, Kind::Refused | Kind::NotFound | Kind::Moving | Kind::Conflict)
+        || (error.kind == Kind::NotApi && error.status.is_some_and(|s| s < 300))
+}
+
+fn none_if_unsupported(error: ApiError) -> Result<BTreeMap<String, String>, ApiError> {
+    match error.kind {
+        Kind::Refused | Kind::Conflict => Ok(BTreeMap::new()),
+        _ => Err(error),
+    }
+}
+
+/// Which groups are the snapshot groups of consistency groups: ib-snap's own may go with their members.
+fn ask_groups(array: &Array, seen: &mut [Seen]) -> anyhow::Result<()> {
+    let is_ours = |s: &Seen| matches!(s.owner, Owner::Ours(_)) && s.volume.cg_id.is_some_and(|id| id != 0);
+    if !seen.iter().any(is_ours) {
+        return Ok(());
+    }
+    let groups: HashMap<u64, bool> =
+        array.cgs(&[]).map_err(failure)?.into_iter().map(|cg| (cg.id, cg.is_snapshot())).collect();
+    for s in seen.iter_mut().filter(|s| is_ours(s)) {
+        let id = s.volume.cg_id.unwrap_or(0);
+        s.group = if groups.get(&id) == Some(&true) { Group::OfSnapshots } else { Group::Other };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::exit::failure as failure_of;
+
+    fn clock(best: i64) -> Option<Clock> {
+        Some(Clock { earliest: best - 500, latest: best + 500, best, contradictory: false })
+    }
+
+    #[test]
+    fn the_arrays_clock_counts_and_a_wrong_one_is_refused() {
+        let mut warnings = Vec::new();
+        assert_eq!(judge_clock(clock(60_000), 1_000_000, false, &mut warnings).unwrap(), 1_059_500);
+        assert!(warnings.is_empty());
+        let error = judge_clock(clock(20 * 86_400_000), 0, false, &mut warnings).unwrap_err();
+        assert_eq!(failure_of(&error).unwrap().exit, Exit::Refused);
+        assert!(error.to_string().starts_with("the array's clock is 20 days ahead of this host's"), "{error}");
+        let error = judge_clock(clock(-3 * 3_600_000), 0, false, &mut warnings).unwrap_err();
+        assert!(error.to_string().starts_with("the array's clock is 3 hours behind this host's"), "{error}");
+        judge_clock(None, 7, false, &mut warnings).unwrap_err();
+        assert_eq!(judge_clock(None, 7, true, &mut warnings).unwrap(), 7);
+        assert_eq!(judge_clock(clock(3_600_000), 7, true, &mut warnings).unwrap(), 3_599_507);
+        assert_eq!(warnings.len(), 2);
+    }
+}
