@@ -3,12 +3,13 @@
 # (ORACLE_USERS, ORACLE_DIRECTORY, ORACLE_SERVICE, DB_FOLDER, CLOUD_FOLDER, LOG_DIR, RETENTION_DAYS, KEEP_MINIMUM_BACKUPS,
 # MAX_TOTAL_BACKUPS, SMTP_…, EMAIL_FROM, EMAIL_TO):
 #   backup_oracle.sh [FILE with one schema per line, as JSON]
-# Without FILE the schemas are those of ORACLE_USERS.
+# Without FILE the schemas are those of ORACLE_USERS. Log: backup_completo_<date>.log in LOG_DIR, with begin, end, and what went
+# wrong; kept for 30 days. The steps are in dp-export.log, zip-rotate.log and the expdp_*.log beside it.
 set -euo pipefail
 # shellcheck source=environment.sh
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 case "${1:-}" in
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) printf 'usage: %s [SCHEMAS.jsonl]\n' "${0##*/}" >&2; exit 64 ;;
 esac
 schemas=${1:-}
@@ -29,9 +30,35 @@ exports() {
     if [ -n "$schemas" ]; then dp-export - <"$schemas"; else dp-export </dev/null; fi
 }
 # The exit status of the last tool is that of the whole pipeline.
-if is_set EMAIL_TO && is_set SMTP_SERVER; then
-    need mailreport
-    exports | zip-rotate --remove-dumps | mailreport --expect dp-export,zip-rotate
-else
-    exports | zip-rotate --remove-dumps
+night() {
+    if is_set EMAIL_TO && is_set SMTP_SERVER; then
+        need mailreport
+        exports | zip-rotate --remove-dumps | mailreport --expect dp-export,zip-rotate
+    else
+        exports | zip-rotate --remove-dumps
+    fi
+}
+
+log_dir=$(setting LOG_DIR "")
+# A directory that cannot be made is the tools' to tell.
+if [ -z "$log_dir" ] || ! mkdir -p "$log_dir" 2>/dev/null; then
+    night
+    exit
 fi
+log=$log_dir/backup_completo_$(date +%F).log
+# What must not end a backup: a log that cannot be written.
+note() { printf '[%s] [%s] %s\n' "$(date '+%F %T')" "$1" "$2" >>"$log" || true; }
+note INFO "backup begins"
+status=0
+if [ -t 2 ]; then
+    night || status=$?
+else
+    # Messages go to both places, records to standard output alone.
+    { night 2>&1 >&3 3>&- | tee -a "$log" >&2; status=${PIPESTATUS[0]}; } 3>&1 || true
+fi
+case $status in
+    0) note INFO "backup ended with status 0" ;;
+    *) note ERROR "backup ended with status $status; dp-export --explain $status says what it means" ;;
+esac
+find "$log_dir" -maxdepth 1 -type f -name 'backup_completo_*.log' -mtime +30 -delete || true
+exit "$status"

@@ -6,8 +6,10 @@
 set -euo pipefail
 # shellcheck source=environment.sh
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
-case "${1:-}" in
-    FULL | full | INCREMENTAL | incremental) ;;
+type=${1:-}
+case "${type^^}" in
+    FULL | INCREMENTAL) shift ;;
+    -H | --HELP) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) printf 'usage: %s FULL|INCREMENTAL [OPTION…]\n' "${0##*/}" >&2; exit 64 ;;
 esac
 need rman-run
@@ -15,7 +17,7 @@ need s3-put
 # The exit status of the last tool is that of the whole pipeline.
 if is_set EMAIL_TO && is_set SMTP_SERVER; then
     need mailreport
-    rman-run "$@" | s3-put --delete-source | mailreport --expect rman-run,s3-put
+    rman-run "${type^^}" "$@" | s3-put --delete-source | mailreport --expect rman-run,s3-put
 else
-    rman-run "$@" | s3-put --delete-source
+    rman-run "${type^^}" "$@" | s3-put --delete-source
 fi

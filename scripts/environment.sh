@@ -39,6 +39,23 @@ default_setting() {
     is_set "$1" || { [ -n "${3:-}" ] && is_set "$3"; } || export "$1=$2"
 }
 
+# wants_report: whether anybody is to hear of a pipeline.
+wants_report() { { is_set EMAIL_TO && is_set SMTP_SERVER; } || is_set PROMETHEUS_DIR; }
+
+# reports JOB: fills the array report with what mailreport needs for metrics, where PROMETHEUS_DIR is set: one file per job, and
+# a history, for the ages of backups must outlive the runs.
+reports() {
+    report=()
+    local dir state sid
+    dir=$(setting PROMETHEUS_DIR "")
+    [ -n "$dir" ] || return 0
+    sid=$(setting ORACLE_SID db)
+    state=$(setting STATE_DIR "${HOME:-/}/.local/state/orapipe")
+    mkdir -p "$state"
+    # shellcheck disable=SC2034 # for the script that sources this
+    report=(--prometheus "$dir/orapipe_${sid}_$1.prom" --history "$state/history.$sid.$1.jsonl")
+}
+
 # setting NAME DEFAULT: the value of a setting that the scripts themselves need.
 setting() {
     if [ -n "${!1:-}" ]; then

@@ -15,8 +15,10 @@ Session DR_DBPROD (DR_SESSION), windows:
 
 Safe to run again: what runs is left alone, a shipping or a backup that ended badly is started again. A backup that ended
 well is not: --new-cycle begins the next one. Settings as for the two tools, from the environment or ORAPIPE_ENV_FILE.
+A session that the original script has left is taken over when nothing runs in its windows any more.
 
-Exit status: 0 done; 1 --status found something that does not run; 2 failed; 64 wrong usage
+Exit status: 0 done; 1 --status found something that does not run; 2 failed; 4 refused: one of the windows runs what this
+script has not started; 64 wrong usage
 TEXT
 }
 
@@ -30,6 +32,7 @@ if [ "${1:-}" = --window ]; then
     . "$saved"
     rm -f "$saved"
     export TMUX=$keep_tmux TMUX_PANE=$keep_pane TERM=$keep_term
+    tmux set-window-option -t "$TMUX_PANE" @orapipe yes >/dev/null
     # The last words of a tool that ends stay on the screen.
     tmux set-window-option -t "$TMUX_PANE" remain-on-exit on >/dev/null
     tmux set-window-option -t "$TMUX_PANE" automatic-rename off >/dev/null
@@ -59,11 +62,55 @@ has_session() { tmux list-sessions -F '#{session_name}' 2>/dev/null | grep -Fxq 
 has_window() { tmux list-windows -t "$session" -F '#{window_name}' 2>/dev/null | grep -Fxq "$1"; }
 pane() { tmux list-panes -t "$session:$1" -F "$2" 2>/dev/null | head -n 1; }
 
-# state WINDOW: absent, running, or ended STATUS
+# is_ours WINDOW: whether this script has started what is in it. The original only typed into a shell.
+is_ours() {
+    [ "$(tmux show-window-options -v -t "$1" @orapipe 2>/dev/null)" = yes ] ||
+        tmux list-panes -t "$1" -F '#{pane_start_command}' 2>/dev/null | grep -Fq -- --window
+}
+
+# at_work PID: what runs below a shell other than shells that wait for somebody to type.
+at_work() {
+    local stat pid parent word
+    for stat in /proc/[0-9]*/stat; do
+        # The name may hold blanks; what follows its parenthesis does not.
+        read -r word <"$stat" || continue
+        pid=${word%% *} word=${word##*) }
+        parent=${word#* } parent=${parent%% *}
+        [ "$parent" = "$1" ] || continue
+        word=$(tr '\0' ' ' <"/proc/$pid/cmdline")
+        case "$word" in
+            bash\ | -bash\ | */bash\ | sh\ | -sh\ | */sh\ | ksh\ | -ksh\ | */ksh\ | bash\ -[il]\ | tail\ *) ;;
+            '') ;;
+            *) printf '%s\n' "${word% }" ;;
+        esac
+        at_work "$pid"
+    done 2>/dev/null
+}
+
+# Ends the script when a window of ours is somebody else's and busy: the original in the middle of a tablespace.
+refuse_strangers() {
+    local pid id name busy
+    has_session || return 0
+    while read -r pid id name; do
+        case "$name" in archivelog | hot_backup | monitor) ;; *) continue ;; esac
+        if is_ours "$id"; then continue; fi
+        busy=$(at_work "$pid")
+        [ -n "$busy" ] || continue
+        printf 'orquestra_dr: error: window %s of session %s runs something that this script has not started: %s\n' \
+            "$name" "$session" "${busy%%$'\n'*}" >&2
+        printf 'orquestra_dr: hint: let it end, or end it there (tmux attach -t %s), see that no tablespace is left in backup mode, and run this again\n' \
+            "$session" >&2
+        exit 4
+    done < <(tmux list-panes -s -t "$session" -F '#{pane_pid} #{window_id} #{window_name}')
+}
+
+# state WINDOW: absent, idle (a shell that somebody else has left), running, or ended STATUS
 state() {
     local ended='' look
     if ! has_session || ! has_window "$1"; then
         echo absent
+    elif ! is_ours "$session:$1"; then
+        echo idle
     elif [ "$(pane "$1" '#{pane_dead}')" = 1 ]; then
         # The screen is closed a moment before the status is there.
         for look in 1 2 3 4 5; do
@@ -101,6 +148,7 @@ open() {
     else
         tmux new-window -d -t "$session:$index" -n "$name" "$command"
     fi
+    tmux set-window-option -t "$session:$name" @orapipe yes >/dev/null
 }
 
 ensure() {
@@ -109,12 +157,14 @@ ensure() {
     case "$now" in
         running) say "$name: runs already" ;;
         absent) open "$index" "$name"; say "$name: started" ;;
+        idle) open "$index" "$name"; say "$name: started in the window that was there" ;;
         *) open "$index" "$name"; say "$name: had ended with status ${now#ended }; started again" ;;
     esac
 }
 
 start() {
     local new_cycle=$1 attach=$2 now
+    refuse_strangers
     ensure 2 monitor
     ensure 0 archivelog
     now=$(state hot_backup)
@@ -131,7 +181,7 @@ start() {
             ;;
         *)
             if [ "$new_cycle" = yes ]; then open 1 hot_backup new_cycle; else open 1 hot_backup; fi
-            if [ "$now" = absent ]; then say "hot_backup: started"; else say "hot_backup: had ended with status ${now#ended }; started again"; fi
+            if [ "$now" = absent ] || [ "$now" = idle ]; then say "hot_backup: started"; else say "hot_backup: had ended with status ${now#ended }; started again"; fi
             ;;
     esac
     if [ "$attach" = yes ] && [ -t 0 ] && [ -t 1 ]; then
@@ -147,7 +197,7 @@ status() {
         now=$(state "$name")
         case "$now" in
             running) say "$name: runs" ;;
-            absent) say "$name: not started"; worst=1 ;;
+            absent | idle) say "$name: not started"; worst=1 ;;
             'ended 0') say "$name: done" ;;
             'ended ') say "$name: ended" ;;
             *) say "$name: ended with status ${now#ended }"; worst=1 ;;
@@ -162,6 +212,7 @@ stop() {
         say "nothing runs"
         return 0
     fi
+    refuse_strangers
     for name in hot_backup archivelog; do
         if [ "$(state $name)" = running ]; then
             pid=$(pane $name '#{pane_pid}')

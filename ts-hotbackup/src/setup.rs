@@ -67,8 +67,7 @@ impl<'a> Setup<'a> {
             }
         }
         let (state_dir, log_dir) = directories(cli, quiet)?;
-        let host = target.host.clone().unwrap_or_else(|| "local".to_owned());
-        let name = format!("hot_backup_ts_to_{host}");
+        let name = format!("hot_backup_ts_to_{}", target.log_name());
         let log = log_dir.join(format!("{name}.out"));
         let log = LogFile::open((!quiet).then_some(log.as_path()), Cli::TOOL, frame.verbose)?;
         let transcript = (!quiet).then(|| log_dir.join(format!("{name}.sqlplus.log")));
@@ -98,8 +97,7 @@ impl<'a> Setup<'a> {
     }
 
     pub fn rsync_log(&self) -> PathBuf {
-        let host = self.target.host.clone().unwrap_or_else(|| "local".to_owned());
-        self.log_dir.join(format!("hot_backup_ts_to_{host}.rsync.log"))
+        self.log_dir.join(format!("hot_backup_ts_to_{}.rsync.log", self.target.log_name()))
     }
 
     /// Where copies go, as one text: another one is another cycle.
