@@ -31,9 +31,10 @@ exports() {
 }
 # The exit status of the last tool is that of the whole pipeline.
 night() {
-    if is_set EMAIL_TO && is_set SMTP_SERVER; then
+    if wants_report; then
         need mailreport
-        exports | zip-rotate --remove-dumps | mailreport --expect dp-export,zip-rotate
+        reports export
+        exports | zip-rotate --remove-dumps | mailreport --expect dp-export,zip-rotate ${report[@]+"${report[@]}"}
     else
         exports | zip-rotate --remove-dumps
     fi

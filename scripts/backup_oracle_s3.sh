@@ -15,9 +15,10 @@ esac
 need rman-run
 need s3-put
 # The exit status of the last tool is that of the whole pipeline.
-if is_set EMAIL_TO && is_set SMTP_SERVER; then
+if wants_report; then
     need mailreport
-    rman-run "${type^^}" "$@" | s3-put --delete-source | mailreport --expect rman-run,s3-put
+    reports rman
+    rman-run "${type^^}" "$@" | s3-put --delete-source | mailreport --expect rman-run,s3-put ${report[@]+"${report[@]}"}
 else
     rman-run "${type^^}" "$@" | s3-put --delete-source
 fi

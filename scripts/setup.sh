@@ -30,6 +30,8 @@ minimum=1.92
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: error: %s\n' "$1" >&2; shift; for hint in "$@"; do printf 'setup: hint: %s\n' "$hint" >&2; done; exit 1; }
 have() {
+    # Debian's Nagios is called nagios4.
+    if [ "$1" = nagios ] && command -v nagios4 >/dev/null 2>&1; then return 0; fi
     # The browser that renders the mails in the tests has a name of its own on every system.
     if [ "$1" = browser ]; then
         have chromium-headless-shell || have chromium || have chromium-browser || [ -x /usr/lib64/chromium-browser/headless_shell ]
@@ -70,6 +72,10 @@ mkfs.ext4   e2fsprogs       e2fsprogs
 fsfreeze    util-linux      util-linux
 postfix     postfix         postfix
 promtool    prometheus      golang-github-prometheus
+logrotate   logrotate       logrotate
+gzip        gzip            gzip
+systemd-analyze systemd     systemd
+nagios      nagios4-core    nagios
 faketime    faketime        libfaketime
 browser     chromium-headless-shell chromium-headless
 python-venv python3-venv    python3-pip

@@ -77,7 +77,7 @@ sql() {
     {
         printf '%s\n' 'set echo off feedback off heading off pagesize 0 linesize 32767 trimout on tab off verify off sqlprompt ""'
         printf '%s\n' 'connect / as sysdba' "$1" 'exit'
-    } | "$sqlplus" -S /nolog 2>&1
+    } | "$sqlplus" -S /nolog 2>&1 9>&-
 }
 
 # query SELECT: rows that begin with R|, without that mark. Any error is fatal, for it would look like "no rows".
@@ -131,6 +131,7 @@ if [ "$status_only" = yes ]; then
     exit 0
 fi
 
+# Oracle's programs do not get it (9>&-): the processes of an instance that is started here would hold it for ever.
 exec 9>>"${TMPDIR:-/tmp}/standby-recover.$ORACLE_SID.lock"
 flock -n 9 || stop_with 75 "another recovery of $ORACLE_SID runs"
 
@@ -214,7 +215,7 @@ fi
 for dir in ${logs[@]+"${logs[@]}"}; do
     [ -d "$dir" ] || stop_with 2 "the directory of archived logs $dir is not there"
     # With the slash: START WITH takes a prefix, and /arch would also take /arch2.
-    printf "catalog start with '%s/' noprompt;\n" "${dir%/}" | "$rman" target / >"$work/catalog" 2>&1 || true
+    printf "catalog start with '%s/' noprompt;\n" "${dir%/}" | "$rman" target / >"$work/catalog" 2>&1 9>&- || true
     # Files that are no whole logs are listed as not catalogued, which is no error: arch-ship has some under way.
     if grep -q 'ERROR MESSAGE STACK' "$work/catalog"; then
         cat "$work/catalog" >&2
@@ -239,13 +240,13 @@ if [ -n "$RECOVER_RMAN" ] && [ -r "$RECOVER_RMAN" ]; then
     recover=$recover$(sed -n 's/^RECOVER DATABASE .*\( SKIP FOREVER TABLESPACE .*\);$/\1/p' "$RECOVER_RMAN")
 fi
 say "recovering${until_scn:+ to SCN $until_scn}"
-printf '%s;\n' "$recover" | "$rman" target / >"$work/recover" 2>&1 || true
+printf '%s;\n' "$recover" | "$rman" target / >"$work/recover" 2>&1 9>&- || true
 # When a log is missing that the control file knows, RMAN applies nothing at all: what is there goes in up to that log.
 missing=$(sed -n 's/^RMAN-06025: .*thread \([0-9]*\) with sequence \([0-9]*\) and starting SCN of \([0-9]*\).*/\3 \1 \2/p' \
     "$work/recover" | sort -n | head -n 1)
 if [ -n "$missing" ] && [ -z "$until_scn" ] && [ "${missing%% *}" -gt "$low" ]; then
     say "a log is missing; recovering to its first SCN ${missing%% *}"
-    printf '%s;\n' "${recover/recover database/recover database until scn ${missing%% *}}" | "$rman" target / >>"$work/recover" 2>&1 || true
+    printf '%s;\n' "${recover/recover database/recover database until scn ${missing%% *}}" | "$rman" target / >>"$work/recover" 2>&1 9>&- || true
 fi
 
 read -r low high fuzzy count <<<"$(positions)"

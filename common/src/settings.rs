@@ -50,6 +50,8 @@ const KNOWN: &[&str] = &[
     "DEST_STANDBY_DIR",
     "DRILL_QUERIES",
     "DRILL_PFILE",
+    "DRILL_LOCK_WAIT",
+    "PROMETHEUS_DIR",
     "PARALLEL_WORKERS",
     "EXCLUDE_TS",
     "CORE_TS",
@@ -93,6 +95,11 @@ const KNOWN: &[&str] = &[
     "EMAIL_FROM",
     "EMAIL_TO",
 ];
+
+/// Every name that a line of an env file may set without being called a typo.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().copied()
+}
 
 /// What was read from `--env-file` or `ORAPIPE_ENV_FILE`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -121,6 +121,7 @@ impl Layout {
                 service: None,
             }],
             changes_per_second: 0,
+            edition: primary.edition.clone(),
             ..Spec::default()
         }
     }

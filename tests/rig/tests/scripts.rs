@@ -350,7 +350,7 @@ fn wrong_usage_ends_with_64_and_a_hint_before_any_tool_runs() {
     for tool in TOOLS {
         stage.program(tool, "touch \"$STATE_DIR/called\"");
     }
-    let cases: [(&str, &[&[&str]]); 9] = [
+    let cases: [(&str, &[&[&str]]); 11] = [
         ("backup_oracle_s3.sh", &[&[], &["LATEST"], &["--force"]]),
         ("restore_oracle.sh", &[&[], &["LATEST"], &["FULL", "--until-scn"], &["FULL"], &["incremental"]]),
         ("backup_oracle.sh", &[&[], &["--force"], &["/not/there.jsonl"]]),
@@ -360,6 +360,8 @@ fn wrong_usage_ends_with_64_and_a_hint_before_any_tool_runs() {
         ("setup.sh", &[&["--all"]]),
         ("standby-recover.sh", &[&["--force"], &["--until-scn"], &["--until-scn", "soon"]]),
         ("test.sh", &[&["--all"]]),
+        ("standby_job.sh", &[&[], &["fly"]]),
+        ("unit_failed.sh", &[&[], &["sshd.service"]]),
     ];
     for (name, calls) in &cases {
         for args in *calls {
@@ -373,6 +375,8 @@ fn wrong_usage_ends_with_64_and_a_hint_before_any_tool_runs() {
     // These hand their arguments to a program, are part of another script, or take none.
     let others = ["copy_archivelog_to_pamvs0003l", "hot_backup_ts_to_pamvs0003l", "envia_archivelogs"];
     let others = [&others[..], &["environment", "licences", "bench"]].concat();
+    // These are in the tests of operate and drill.
+    let others = [&others[..], &["dr-drill", "check_orapipe", "report_status", "reconcile"]].concat();
     for entry in std::fs::read_dir(script("demo.sh").parent().unwrap()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let known = others.contains(&name.trim_end_matches(".sh")) || cases.iter().any(|(n, _)| *n == name);
@@ -469,7 +473,7 @@ fn the_lines_of_the_examples_work_when_they_are_uncommented() {
         );
     }
     // These are read by Oracle's programs, by the AWS SDK, or by the tools without a flag.
-    let without = ["ORACLE_SID", "ORACLE_HOME", "AWS_PROFILE"];
+    let without = ["ORACLE_SID", "ORACLE_HOME", "AWS_PROFILE", "PROMETHEUS_DIR"];
     for name in names.iter().filter(|n| !without.contains(&n.as_str())) {
         assert!(told.contains(&format!("[{name} in ")), "{name} is a setting of no tool");
     }
