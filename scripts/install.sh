@@ -64,10 +64,26 @@ done
 installed=$prefix/share/orapipe/INSTALLED
 underway=$prefix/share/orapipe/INSTALLED.underway
 
-sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
-# field PATH LIST NUMBER
-field() { awk -v path="$1" -v n="$3" '$4 == path { print $n; exit }' "$2"; }
 paths() { awk '{ print $4 }' "$1" | sort -u; }
+
+# Of every path in a list: its kind, and the sums it may have, all in one word each.
+declare -A kind_of=() sums_of=() sum_now=()
+read_list() {
+    local _ sha kind path
+    while read -r _ sha kind path; do
+        kind_of[$path]=$kind
+        sums_of[$path]="${sums_of[$path]:-} $sha"
+    done <"$1"
+}
+# The sums that the files of a list have now, below a directory; a file that is not there has none.
+read_sums() {
+    local sha path
+    sum_now=()
+    while read -r sha path; do sum_now[${path#\*}]=$sha; done \
+        < <(cd "$2" && paths "$1" | while read -r path; do if [ -f "$path" ]; then printf '%s\0' "$path"; fi; done | xargs -0 -r sha256sum)
+}
+# Whether a file is another than any that we have put there.
+is_edited() { [ -n "${sum_now[$1]:-}" ] && [[ " ${sums_of[$1]:-} " != *" ${sum_now[$1]} "* ]]; }
 
 # Our programs that run from the prefix: pid and name, one per line.
 running() {
@@ -96,7 +112,7 @@ remove_empty() {
 }
 
 uninstall() {
-    local list path kept=() count=0 busy
+    local list path kept=() gone busy
     [ -e "$installed" ] || [ -e "$underway" ] || fail "nothing is installed in $prefix" "name the directory with --prefix; install.sh keeps its list in DIR/share/orapipe/INSTALLED"
     [ -w "$prefix" ] || fail "$prefix cannot be written" "run this as the user who installed it: $(stat -c %U "$prefix")"
     one_at_a_time
@@ -106,21 +122,19 @@ uninstall() {
     # shellcheck disable=SC2064 # the name as it is now
     trap "rm -f '$list'" EXIT
     cat "$installed" "$underway" 2>/dev/null >"$list" || true
+    read_list "$list"
+    read_sums "$list" "$prefix"
+    gone=()
     while read -r path; do
         [ -e "$prefix/$path" ] || [ -L "$prefix/$path" ] || continue
-        # A sum of either list: neither the old nor the new one was edited.
-        if grep -q " conf $path\$" "$list" && ! grep -q " $(sum "$prefix/$path") conf $path\$" "$list"; then
-            kept+=("$prefix/$path")
-        else
-            rm -f -- "$prefix/$path" || fail "cannot remove $prefix/$path"
-            count=$((count + 1))
-        fi
+        if [ "${kind_of[$path]}" = conf ] && is_edited "$path"; then kept+=("$prefix/$path"); else gone+=("$prefix/$path"); fi
     done < <(paths "$list")
+    if [ ${#gone[@]} -gt 0 ]; then rm -f -- "${gone[@]}" || fail "not everything can be removed" "run this again as the user who installed it"; fi
     rm -f -- "$installed" "$underway"
     printf '%s\n' '0644 - file share/orapipe/INSTALLED' >>"$list"
     remove_empty "$list"
     rmdir "$prefix" 2>/dev/null || true
-    say "removed $count files from $prefix"
+    say "removed ${#gone[@]} files from $prefix"
     for path in ${kept[@]+"${kept[@]}"}; do say "kept, because it was edited: $path"; done
     if [ -d "$prefix" ]; then say "$prefix holds other files, which stay"; fi
 }
@@ -164,7 +178,7 @@ if [ -n "$from" ]; then
     [ -r "$sums" ] || fail "there is no SHA256SUMS beside $from" "fetch it from where the tarball came from: it says whether the tarball is whole"
     said=$(awk -v name="$(basename "$from")" '$2 == name || $2 == "*" name { print $1; exit }' "$sums")
     [ -n "$said" ] || fail "$sums has no line for $(basename "$from")" "the two are not of the same release, or the tarball was renamed"
-    [ "$(sum "$from")" = "$said" ] || fail "$from is damaged: its SHA-256 is not the one in SHA256SUMS" "fetch both again"
+    [ "$(sha256sum <"$from" | cut -d ' ' -f 1)" = "$said" ] || fail "$from is damaged: its SHA-256 is not the one in SHA256SUMS" "fetch both again"
     tar -C "$work" --no-same-owner -xzf "$from" || fail "$from cannot be unpacked" "df -h $prefix"
     tree=$(find "$work" -mindepth 1 -maxdepth 1 -type d -name 'orapipe-*' | head -n 1)
     [ -e "${tree:-none}/MANIFEST" ] || fail "$from is not a tarball of orapipe"
@@ -175,28 +189,30 @@ else
 fi
 
 # Every file of the manifest, byte for byte, and no other.
+read_sums "$tree/MANIFEST" "$tree"
 while read -r _ sha _ path; do
     case "$path" in /* | *..*) fail "the manifest names $path" "this is not a tarball of orapipe" ;; esac
     [ -f "$tree/$path" ] || fail "$path is missing from the tarball" "fetch it again"
-    [ "$(sum "$tree/$path")" = "$sha" ] || fail "$path is not the one of the release" "fetch the tarball again"
+    [ "${sum_now[$path]}" = "$sha" ] || fail "$path is not the one of the release" "fetch the tarball again"
 done <"$tree/MANIFEST"
 extra=$(cd "$tree" && find . -type f -printf '%P\n' | grep -vxE 'MANIFEST|VERSION|install\.sh' | sort | comm -23 - <(paths MANIFEST))
 [ -z "$extra" ] || fail "not in the manifest: $(tr '\n' ' ' <<<"$extra")" "unpack the tarball again, into an empty directory"
 version=$(cat "$tree/VERSION")
 
 # The paths of the packages become those of this prefix, in what a person or a system program reads.
-while read -r _ _ _ path; do
-    case "$path" in
-        etc/* | lib/systemd/* | share/orapipe/*)
-            sed -i -E "s#/usr/libexec/orapipe\\b#$prefix/libexec/orapipe#g; s#/usr/share/orapipe\\b#$prefix/share/orapipe#g; s#/usr/bin/((arch-ship|dp-export|ib-prune|ib-snap|mailreport|rman-run|s3-get|s3-put|ts-hotbackup|zip-rotate)\\b)#$prefix/bin/\\1#g; s#(^|[^A-Za-z0-9_/])/etc/orapipe\\b#\\1$prefix/etc/orapipe#g" "$tree/$path"
-            ;;
-    esac
-done <"$tree/MANIFEST"
+tools='arch-ship|dp-export|ib-prune|ib-snap|mailreport|rman-run|s3-get|s3-put|ts-hotbackup|zip-rotate'
+mkdir -p "$tree/lib"
+find "$tree/etc" "$tree/lib" "$tree/share/orapipe" -type f -exec sed -i -E "s#/usr/libexec/orapipe\\b#$prefix/libexec/orapipe#g
+    s#/usr/share/orapipe\\b#$prefix/share/orapipe#g
+    s#/usr/bin/(($tools)\\b)#$prefix/bin/\\1#g
+    s#(^|[^A-Za-z0-9_/])/etc/orapipe\\b#\\1$prefix/etc/orapipe#g" {} + ||
+    fail "the paths in $tree cannot be written" "df -h $prefix"
 # This script, to remove it all without the tarball.
 install -D -m 0755 "$self" "$tree/share/orapipe/install.sh"
 printf '%s\n' "0755 - file share/orapipe/install.sh" >>"$tree/MANIFEST"
+read_sums "$tree/MANIFEST" "$tree"
 while read -r mode _ kind path; do
-    printf '%s %s %s %s\n' "$mode" "$(sum "$tree/$path")" "$kind" "$path"
+    printf '%s %s %s %s\n' "$mode" "${sum_now[$path]}" "$kind" "$path"
 done <"$tree/MANIFEST" >"$work/manifest"
 
 # ---- refuse before anything is changed
@@ -209,25 +225,20 @@ for program in "$tree"/bin/*; do
 done
 cat "$installed" "$underway" 2>/dev/null >"$work/before" || true
 : >"$work/new"
-foreign=()
-while read -r path; do
-    if [ -d "$prefix/$path" ] && [ ! -L "$prefix/$path" ]; then fail "$prefix/$path is a directory" "move it away"; fi
-    [ -e "$prefix/$path" ] || [ -L "$prefix/$path" ] || continue
-    [ -n "$(field "$path" "$work/before" 4)" ] || foreign+=("$prefix/$path")
-done < <(paths "$work/manifest")
-# Settings are never in the way: theirs stay.
+read_list "$work/before"
 blocking=()
-for path in ${foreign[@]+"${foreign[@]}"}; do
-    [ "$(field "${path#"$prefix"/}" "$work/manifest" 3)" = conf ] || blocking+=("$path")
-done
+while read -r _ _ kind path; do
+    to=$prefix/$path
+    if [ -d "$to" ] && [ ! -L "$to" ]; then fail "$to is a directory" "move it away"; fi
+    # Settings are never in the way: theirs stay.
+    if [ -z "${kind_of[$path]:-}" ] && [ "$kind" != conf ] && { [ -e "$to" ] || [ -L "$to" ]; }; then blocking+=("$to"); fi
+    dir=${to%/*}
+    while [ ! -e "$dir" ]; do dir=${dir%/*}; done
+    [ -d "$dir" ] || fail "$dir is not a directory" "move it away"
+    [ -w "$dir" ] || fail "$dir cannot be written" "run this as the user who installed it: $(stat -c %U "$dir")"
+done <"$work/manifest"
 [ ${#blocking[@]} -eq 0 ] || fail "in the way, and not installed by install.sh: ${blocking[*]:0:5}${blocking[5]:+ and $((${#blocking[@]} - 5)) more}" \
     "choose another --prefix, or move them away"
-while read -r path; do
-    dir=$prefix/$path
-    while [ ! -e "$dir" ]; do dir=${dir%/*}; done
-    [ -d "$dir" ] || dir=$(dirname "$dir")
-    [ -w "$dir" ] || fail "$dir cannot be written" "run this as the user who installed it: $(stat -c %U "$dir")"
-done < <(paths "$work/manifest")
 
 # ---- install
 
@@ -236,38 +247,46 @@ mkdir -p "$prefix/share/orapipe"
 cat "$work/before" "$work/manifest" | sort -u >"$work/both"
 mv -f "$work/both" "$underway"
 notes=()
+cat "$work/before" "$work/manifest" >"$work/all"
+read_sums "$work/all" "$prefix"
+declare -A stays=()
 while read -r mode sha kind path; do
+    stays[$path]=yes
     to=$prefix/$path
-    mkdir -p "${to%/*}"
+    [ -d "${to%/*}" ] || mkdir -p "${to%/*}"
     chmod "$mode" "$tree/$path"
-    if [ "$kind" = conf ] && [ -e "$to" ] && [ "$(sum "$to")" != "$sha" ]; then
-        # Ours and unchanged is replaced; edited, or theirs from the beginning, stays.
-        if ! grep -q " $(sum "$to") conf $path\$" "$work/before"; then
-            if ! grep -q " $sha conf $path\$" "$work/before"; then
-                mv -f "$tree/$path" "$to.new"
-                printf '%s %s file %s\n' "$mode" "$sha" "$path.new" >>"$work/new"
-                notes+=("kept, because it was edited: $to; the new one is $to.new")
-            else
-                notes+=("kept, because it was edited: $to")
-            fi
-            continue
-        fi
-    elif [ "$kind" = file ] && [ -f "$to" ] && [ "$(sum "$to")" != "$sha" ] && ! grep -q " $(sum "$to") file $path\$" "$work/before"; then
-        cp -p "$to" "$to.saved"
-        notes+=("was edited, and is replaced: $to; the edited one is $to.saved")
+    if [ "${sum_now[$path]:-$sha}" != "$sha" ] && is_edited "$path"; then
+        case "$kind" in
+            conf)
+                # A new one is worth a look when it is another than before; then it stays for as long as the old one.
+                if [[ " ${sums_of[$path]:-} " != *" $sha "* ]] || [ -n "${kind_of[$path.new]:-}" ]; then
+                    mv -f "$tree/$path" "$to.new"
+                    stays[$path.new]=yes
+                    printf '%s %s file %s\n' "$mode" "$sha" "$path.new" >>"$work/new"
+                    notes+=("kept, because it was edited: $to; the new one is $to.new")
+                else
+                    notes+=("kept, because it was edited: $to")
+                fi
+                continue
+                ;;
+            *)
+                cp -p "$to" "$to.saved"
+                notes+=("was edited, and is replaced: $to; the edited one is $to.saved")
+                ;;
+        esac
     fi
     mv -f "$tree/$path" "$to"
 done <"$work/manifest"
 cat "$work/new" >>"$work/manifest"
 # What an older version had and this one has not.
-while read -r path; do
-    [ -e "$prefix/$path" ] || continue
-    if [ "$(field "$path" "$work/before" 3)" = conf ] && ! grep -q " $(sum "$prefix/$path") conf $path\$" "$work/before"; then
+for path in "${!kind_of[@]}"; do
+    if [ -n "${stays[$path]:-}" ] || [ ! -e "$prefix/$path" ]; then continue; fi
+    if [ "${kind_of[$path]}" = conf ] && is_edited "$path"; then
         notes+=("kept, because it was edited: $prefix/$path; version $version has no such file")
     else
         rm -f -- "$prefix/$path"
     fi
-done < <(comm -23 <(paths "$work/before") <(paths "$work/manifest"))
+done
 remove_empty "$work/before"
 install -m 0644 "$work/manifest" "$work/done"
 sync -f "$prefix" 2>/dev/null || sync

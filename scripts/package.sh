@@ -8,7 +8,7 @@ usage: scripts/package.sh [--ci | --twice] [--native] [--only tar] [--bin DIR] [
 
 Builds the ten programs against glibc 2.17 (Oracle Linux 7 and later), checks them and packs them into target/dist:
 orapipe_V_amd64.deb, orapipe-V-1.x86_64.rpm, orapipe-V-linux-x86_64.tar.gz, orapipe-V.cdx.json (what they are made of),
-SHA256SUMS, and FILES.deb, FILES.rpm, FILES.tar (what each holds).
+SHA256SUMS, and FILES-deb, FILES-rpm, FILES-tar (what each holds).
 
   --ci          also build our own crates a second time, from a copy of the sources elsewhere, pack that too, and compare
   --twice       also build everything a second time, from another directory with another CARGO_HOME and target directory,
@@ -241,11 +241,11 @@ pack_tar() {
     rm -rf "$work/tar"
     mkdir -p "$tree"
     cp -a "$stage/." "$tree/"
-    list "$tree" '' >"$into/FILES.tar"
+    list "$tree" '' >"$into/FILES-tar"
     # What install.sh goes by: mode, sum, kind, path.
     while read -r mode path kind; do
         printf '%s %s %s %s\n' "$mode" "$(sha256sum <"$tree/$path" | cut -d ' ' -f 1)" "$kind" "$path"
-    done <"$into/FILES.tar" >"$tree/MANIFEST"
+    done <"$into/FILES-tar" >"$tree/MANIFEST"
     printf '%s\n' "$version" >"$tree/VERSION"
     install -m 0755 scripts/install.sh "$tree/install.sh"
     settle "$tree"
@@ -262,9 +262,9 @@ pack_deb() {
     mv "$tree"/usr/share/zsh/site-functions/* "$tree/usr/share/zsh/vendor-completions/"
     rmdir "$tree/usr/share/zsh/site-functions"
     install -m 0644 packaging/deb/copyright "$tree/usr/share/doc/orapipe/copyright"
-    list "$tree" / >"$into/FILES.deb"
+    list "$tree" / >"$into/FILES-deb"
     mkdir "$tree/DEBIAN"
-    sed -n 's/^[0-9]* \(.*\) conf$/\1/p' "$into/FILES.deb" >"$tree/DEBIAN/conffiles"
+    sed -n 's/^[0-9]* \(.*\) conf$/\1/p' "$into/FILES-deb" >"$tree/DEBIAN/conffiles"
     (cd "$tree" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$tree/DEBIAN/md5sums"
     sed -e "s/@VERSION@/$version/" \
         -e "s/@SIZE@/$(cd "$tree" && find usr etc -type f -printf '%s\n' | awk '{ n += int(($1 + 1023) / 1024) } END { print n }')/" \
@@ -285,7 +285,7 @@ pack_rpm() {
     rm -rf "$work/rpm"
     mkdir -p "$work/rpm/top"
     system_tree "$tree"
-    list "$tree" / >"$into/FILES.rpm"
+    list "$tree" / >"$into/FILES-rpm"
     {
         # Directories that no other package brings.
         find "$tree" -type d \( -path '*/orapipe' -o -path '*/orapipe/*' \) -printf '%%dir %%attr(0755,root,root) "/%P"\n' | sort
@@ -294,7 +294,7 @@ pack_rpm() {
                 conf) printf '%%config(noreplace) %%attr(%s,root,root) "%s"\n' "$mode" "$path" ;;
                 *) printf '%%attr(%s,root,root) "%s"\n' "$mode" "$path" ;;
             esac
-        done <"$into/FILES.rpm"
+        done <"$into/FILES-rpm"
     } >"$work/rpm/files"
     sed "s/@VERSION@/$version/" packaging/rpm/orapipe.spec >"$spec"
     if [ -n "$(units)" ]; then
@@ -319,7 +319,7 @@ pack() {
     rm -rf "$stage"
     mkdir -p "$stage" "$into"
     stage_tree "$1"
-    rm -f "$into"/FILES.* "$into"/SHA256SUMS "$into"/orapipe[-_]*
+    rm -f "$into"/FILES-* "$into"/SHA256SUMS "$into"/orapipe[-_]*
     pack_tar "$into"
     if [ "$only" = all ]; then pack_deb "$into"; pack_rpm "$into"; fi
     install -m 0644 "$work/bom.json" "$into/orapipe-$version.cdx.json"

@@ -1,0 +1,12 @@
+//! What `scripts/package.sh` has made is installed, used, upgraded and removed, in scratch roots and below a prefix.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
+mod contents;
+mod deb;
+mod making;
+mod prefix;
+mod root;
+mod rpm;
+mod stage;
