@@ -334,6 +334,8 @@ impl Keeper {
         self.beginning.store(false, Ordering::SeqCst);
         match begun {
             Ok(states) => {
+                // The cap is for backup mode, not for the checkpoint on the way into it.
+                self.opened.insert(scope.clone(), Instant::now());
                 if let Some(entry) = self.journal.entries.iter_mut().find(|e| e.scope == *scope) {
                     for file in &mut entry.files {
                         let seen = states.iter().find(|s| s.file == file.file && s.active);
@@ -501,9 +503,10 @@ impl Keeper {
         }
         let names: Vec<String> = self.journal.entries.iter().map(|e| e.scope.to_string()).collect();
         let text = format!("still in backup mode: {}", names.join(", "));
-        let failure = Failure::new(Exit::Failed, text).hint(
-            "the keeper goes on trying; ts-hotbackup --end-backup does it when the database answers again",
-        );
+        let failure = Failure::new(Exit::Failed, text).hint(format!(
+            "the keeper goes on trying; {} --end-backup does it when the database answers again",
+            self.hello.tool
+        ));
         tell(&Told::Failed(Refusal::of(&failure.into())));
         self.meet_all(None);
     }

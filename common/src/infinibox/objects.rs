@@ -107,6 +107,11 @@ impl Volume {
             || self.replica_ids.as_ref().is_some_and(|ids| !ids.is_empty())
     }
 
+    /// `lock_expires_at` as RFC 3339 with milliseconds.
+    pub fn locked_until(&self) -> Option<String> {
+        self.lock_expires_at.and_then(rfc3339)
+    }
+
     /// `created_at` as RFC 3339 with milliseconds.
     pub fn created(&self) -> Option<String> {
         self.created_at.and_then(rfc3339)

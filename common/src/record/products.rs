@@ -159,6 +159,18 @@ pub enum SnapshotKind {
     Archive,
 }
 
+/// Whether the set that a snapshot belongs to can be relied on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotState {
+    /// All members were taken inside backup mode, the redo was archived, and the marks on the array say so.
+    Complete,
+    /// Something is missing; the run's message says what.
+    #[default]
+    Incomplete,
+}
+
 optional_record! {
     /// A storage snapshot that the array has confirmed.
     Snapshot {
@@ -179,6 +191,8 @@ optional_record! {
         locked_until: String,
         /// Name of the consistency group that it was taken of.
         cg: String,
+        /// complete: it counts as a backup, together with the others of its run. incomplete: it does not.
+        state: SnapshotState,
     }
 }
 
@@ -187,7 +201,11 @@ impl Payload for Snapshot {
 
     fn human(&self) -> String {
         let volume = self.volume.as_ref().map(|v| format!(" of volume {v}")).unwrap_or_default();
-        format!("snapshot {} ({}){volume}", self.name, self.id)
+        let state = match self.state {
+            Some(SnapshotState::Incomplete) => ", its set is incomplete",
+            Some(SnapshotState::Complete) | None => "",
+        };
+        format!("snapshot {} ({}){volume}{state}", self.name, self.id)
     }
 }
 

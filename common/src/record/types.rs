@@ -454,8 +454,8 @@ impl Payload for Planned {
     const TYPE: &'static str = "planned";
 
     fn human(&self) -> String {
-        let what =
-            self.path.as_ref().or(self.tablespace.as_ref()).map(|w| format!(" {w}")).unwrap_or_default();
+        let what = self.path.as_ref().or(self.tablespace.as_ref()).or(self.snapshot.as_ref());
+        let what = what.map(|w| format!(" {w}")).unwrap_or_default();
         let dest = self.dest.as_ref().map(|d| format!(" to {d}")).unwrap_or_default();
         format!("would {}{what}{dest}: {}", self.action, self.reason)
     }
