@@ -29,6 +29,8 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
     session
         .log
         .info(&format!("following, one cycle every {}", humantime::format_duration(session.cli.interval)));
+    // The look that comes in is the first that has succeeded.
+    session.notify.ready();
     while signals::pending().is_none() {
         reopen(session)?;
         {
@@ -60,13 +62,14 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
         session.progress();
         match ended {
             Ok(()) => {
+                session.notify.status(&in_short(session));
                 if failures > 0 {
                     session
                         .say_once("cycle", Log::info(format!("going on after {failures} failed cycles")))?;
                 }
                 failures = 0;
             }
-            Err(_) if signals::pending().is_some() => return Ok(()),
+            Err(_) if signals::pending().is_some() => break,
             Err(error) => {
                 if matches!(status_of(&error), Exit::Refused | Exit::Bug) {
                     return Err(error);
@@ -74,6 +77,7 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
                 // A source directory that is not mounted, a standby that reboots, a listener that is down: all of it
                 // comes back.
                 failures += 1;
+                session.notify.status(&format!("trying again: {error:#}"));
                 session.say_once("cycle", Log::error(format!("{error:#}; trying again")))?;
             }
         }
@@ -85,7 +89,19 @@ pub fn follow(session: &Session, source: &mut Source<'_>, first: Look) -> anyhow
         };
         look = pause(session, source, &last, wait, &signs, &mut expecting)?;
     }
+    session.notify.stopping();
     Ok(())
+}
+
+/// The account of the run in one line.
+fn in_short(session: &Session) -> String {
+    let tally = session.tally();
+    let count = |name| tally.counts.get(name).copied().unwrap_or(0);
+    let open = match tally.exit {
+        None => "nothing is missing",
+        Some(_) => "something is missing or failed: see arch-ship --status",
+    };
+    format!("following: {} shipped, {} resumed; {open}", count("shipped"), count("resumed"))
 }
 
 fn reopen(session: &Session) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ mod gap;
 mod input;
 mod link;
 mod names;
+mod notify;
 mod plan;
 #[cfg(test)]
 mod properties;

@@ -16,6 +16,7 @@ use crate::cli::{Cli, Discover};
 use crate::cycle::Cycle;
 use crate::destination;
 use crate::input::{self, Named};
+use crate::notify::Notify;
 use crate::session::{describe, text, Session, Tally};
 use crate::source::{Look, Source};
 use crate::state::State;
@@ -71,8 +72,12 @@ fn proceed(
         .into());
     }
     let mut look = source.look(named.map(|n| n.files.as_slice()))?;
+    let notify = Notify::new(cli.follow);
     let mut told = false;
     while cli.follow && source.sid().is_none() {
+        notify.ready();
+        notify.status("waiting for the first archived log");
+        notify.alive();
         // Neither a log nor the environment has told which database this is.
         if !std::mem::replace(&mut told, true) {
             frame.out.emit(&Log::warning(waiting_for_the_first(cli, &look)))?;
@@ -99,7 +104,7 @@ fn proceed(
     let session = Session {
         cli,
         frame,
-        log: log_file(cli, frame, &host, changes)?,
+        log: log_file(cli, frame, target.log_name(), changes)?,
         lock,
         connections: Session::connections(cli, &target),
         rsync_log: if changes { Some(cli.common.log_dir()?.join("arch-ship.rsync.log")) } else { None },
@@ -112,6 +117,7 @@ fn proceed(
         state: Mutex::new(State::load(&cli.common.state_dir_path()?, &sid, &host, changes)?),
         sid,
         tally: Mutex::new(Tally::default()),
+        notify,
     };
     let notes = std::mem::take(&mut session.state().notes);
     for note in notes {
@@ -197,7 +203,6 @@ fn log_file(cli: &Cli, frame: &Frame, host: &str, changes: bool) -> anyhow::Resu
         return LogFile::open(None, frame.tool, frame.verbose);
     }
     if cli.follow {
-        let host = if host.is_empty() { "local" } else { host };
         return frame.log(&cli.common, &format!("copy_archivelog_to_{host}.log"));
     }
     frame.log(&cli.common, "archivelog_replication.log")

@@ -16,6 +16,7 @@ use common::remote::{adaptive, Connection, Limits, Target};
 use crate::cli::Cli;
 use crate::facts::{Key, SourceLog};
 use crate::input::Claim;
+use crate::notify::Notify;
 use crate::state::State;
 
 /// Temporary directories at the destination are `<dest-dir>/.orapipe-ship-<SID>-<run>-<n>`.
@@ -43,6 +44,7 @@ pub struct Session<'a> {
     pub claims: HashMap<PathBuf, Claim>,
     pub state: Mutex<State>,
     pub tally: Mutex<Tally>,
+    pub notify: Notify,
 }
 
 /// What has happened so far.
@@ -134,6 +136,7 @@ impl<'a> Session<'a> {
         if let Some(lock) = &self.lock {
             lock.progress();
         }
+        self.notify.alive();
     }
 
     pub fn emit<P: Payload>(&self, record: &P) -> anyhow::Result<()> {
