@@ -83,7 +83,10 @@ impl Apply<'_> {
             // What was to go before it and is still there may need its archived logs.
             if let Some(other) = decision.needed_by.iter().find(|other| !gone.contains(other)) {
                 let name = plan.get(*other).map_or("", |d| d.set.name());
-                self.keep(decision.set.members(), &format!("{name} is still there and needs its archived logs"))?;
+                self.keep(
+                    decision.set.members(),
+                    &format!("{name} is still there and needs its archived logs"),
+                )?;
                 continue;
             }
             self.lock.progress();
@@ -94,7 +97,8 @@ impl Apply<'_> {
                 }
                 Some(Stop::Changed(_)) => silent = 0,
                 Some(Stop::Failed(error)) => {
-                    silent = if error.is_unavailable() || error.kind == Kind::NotApi { silent + 1 } else { 0 };
+                    silent =
+                        if error.is_unavailable() || error.kind == Kind::NotApi { silent + 1 } else { 0 };
                     if error.kind == Kind::Unauthorized {
                         give_up = Some("the array no longer accepts the user and the password".to_owned());
                     } else if silent >= PATIENCE {
@@ -123,6 +127,7 @@ impl Apply<'_> {
     /// Deletes one set as far as it can; `None` when all of it is gone.
     fn remove(&mut self, set: &Set, reason: &str) -> anyhow::Result<Option<Stop>> {
         let mut left: Vec<&Snapshot> = set.members().collect();
+        let all = left.len();
         let stop = match self.look(&steps(self.seen, set)) {
             Err(stop) => stop,
             Ok(there) => {
@@ -138,6 +143,11 @@ impl Apply<'_> {
             }
         };
         match &stop {
+            Stop::Changed(why) if left.len() < all => {
+                self.counts.failed += 1;
+                self.note(&Log::warning(format!("a part of the set of {} is gone, and {why}", set.name())))?;
+                self.keep(left, why)?;
+            }
             Stop::Changed(why) => {
                 self.note(&Log::info(format!("{} and its set stay: {why}", set.name())))?;
                 self.keep(left, why)?;
@@ -162,7 +172,6 @@ impl Apply<'_> {
         reason: &str,
     ) -> anyhow::Result<Option<Stop>> {
         let mut looked = Instant::now();
-        let begun = left.len();
         for step in steps(self.seen, set) {
             let members: Vec<&Snapshot> =
                 step.members().into_iter().filter(|m| left.iter().any(|l| l.id == m.id)).collect();
@@ -176,23 +185,17 @@ impl Apply<'_> {
                     .filter(|s| s.members().iter().any(|m| left.iter().any(|l| l.id == m.id)))
                     .collect();
                 if let Err(stop) = self.look(&rest) {
-                    if let (Stop::Changed(why), true) = (&stop, left.len() < begun) {
-                        self.note(&Log::warning(format!(
-                            "{} lost a part of its set before this was seen: {why}",
-                            set.name()
-                        )))?;
-                    }
                     return Ok(Some(stop));
                 }
                 looked = Instant::now();
             }
             let deleted = match &step {
-                Step::One(snapshot) => self.delete_one(snapshot.id),
+                Step::One(snapshot) => self.delete_one(snapshot),
                 Step::Group(cg, _) => self.delete_group(*cg, &members),
             };
             let ours = match deleted {
                 Ok(ours) => ours,
-                Err(error) => return Ok(Some(Stop::Failed(error))),
+                Err(stop) => return Ok(Some(stop)),
             };
             for snapshot in members {
                 left.retain(|l| l.id != snapshot.id);
@@ -207,30 +210,47 @@ impl Apply<'_> {
         Ok(None)
     }
 
-    /// `false`: it was gone. After a deletion that may have been executed the array is asked, and not told again.
-    fn delete_one(&self, id: u64) -> Result<bool, ApiError> {
-        match self.array.delete_volume(id) {
-            Ok(deleted) => Ok(deleted.is_some()),
-            Err(error) if error.maybe_executed() => match self.array.volume(id) {
-                Ok(None) => Ok(true),
-                _ => Err(error),
-            },
-            Err(error) => Err(error),
+    /// An object, or `None` when the array says twice that there is none: whatever goes next goes because of that.
+    fn object(&self, id: u64) -> Result<Option<Volume>, ApiError> {
+        match self.array.volume(id)? {
+            None => self.array.volume(id),
+            found => Ok(found),
         }
     }
 
-    fn delete_group(&self, cg: u64, members: &[&Snapshot]) -> Result<bool, ApiError> {
+    /// `false`: it was gone. After a deletion that may have been executed the array is asked, and not told again.
+    fn delete_one(&self, snapshot: &Snapshot) -> Result<bool, Stop> {
+        let id = snapshot.id;
+        match self.array.delete_volume(id) {
+            Ok(Some(_)) => Ok(true),
+            Ok(None) => match self.array.volume(id) {
+                Ok(None) => Ok(false),
+                Ok(Some(_)) => Err(Stop::Changed(format!(
+                    "{}: the array says that it is gone, and shows it",
+                    snapshot.name
+                ))),
+                Err(error) => Err(Stop::Failed(error)),
+            },
+            Err(error) if error.maybe_executed() => match self.array.volume(id) {
+                Ok(None) => Ok(true),
+                _ => Err(Stop::Failed(error)),
+            },
+            Err(error) => Err(Stop::Failed(error)),
+        }
+    }
+
+    fn delete_group(&self, cg: u64, members: &[&Snapshot]) -> Result<bool, Stop> {
         match self.array.delete_cg_with_members(cg) {
             Ok(ours) => Ok(ours),
             Err(error) if error.maybe_executed() => {
                 for member in members {
                     if !matches!(self.array.volume(member.id), Ok(None)) {
-                        return Err(error);
+                        return Err(Stop::Failed(error));
                     }
                 }
                 Ok(true)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(Stop::Failed(error)),
         }
     }
 
@@ -240,7 +260,7 @@ impl Apply<'_> {
         for step in steps {
             match step {
                 Step::One(snapshot) => {
-                    if let Some(fresh) = self.array.volume(snapshot.id).map_err(Stop::Failed)? {
+                    if let Some(fresh) = self.object(snapshot.id).map_err(Stop::Failed)? {
                         self.check(snapshot, &fresh)?;
                         there.insert(snapshot.id);
                     }

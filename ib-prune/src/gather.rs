@@ -1,6 +1,6 @@
 //! What is on the array: every page of its listing, whose each snapshot is, and what time it is there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::Utc;
 use common::exit::{Exit, Failure};
@@ -30,8 +30,7 @@ pub fn gather(array: &Array, ignore_clock: bool) -> anyhow::Result<Found> {
     let mut probe = ClockProbe::default();
     array.look_at_clock(&mut probe).map_err(failure)?;
     let volumes = array.volumes(&[]).map_err(failure)?;
-    let mut seen: Vec<Seen> =
-        volumes.into_iter().map(|volume| Seen { volume, ..Seen::default() }).collect();
+    let mut seen: Vec<Seen> = volumes.into_iter().map(|volume| Seen { volume, ..Seen::default() }).collect();
     let mut warnings = Vec::new();
     ask_owners(array, &mut seen, &mut warnings)?;
     ask_groups(array, &mut seen)?;
@@ -79,34 +78,36 @@ fn judge_clock(
 
 /// In bulk where the array lets us, else object by object, and then only for names that might be ours.
 fn ask_owners(array: &Array, seen: &mut [Seen], warnings: &mut Vec<String>) -> anyhow::Result<()> {
-    let items = match array.metadata_of_all() {
-        Ok(items) => Some(items),
-        Err(error) if is_unfit(&error) => bulk_by_key(array)?,
-        Err(error) => return Err(failure(error).into()),
-    };
     let mut by_object: HashMap<u64, BTreeMap<String, String>> = HashMap::new();
-    match items {
-        Some(items) => {
-            for item in items {
-                by_object.entry(item.object_id).or_default().insert(item.key, item.value);
+    let mut note = |items: Vec<MetadataItem>| {
+        for item in items {
+            by_object.entry(item.object_id).or_default().insert(item.key, item.value);
+        }
+    };
+    let named = |s: &Seen| s.volume.is_snapshot() && parse_name(&s.volume.name).is_some();
+    if let Some(items) = bulk_by_key(array)? {
+        let known: HashSet<u64> = items.iter().map(|i| i.object_id).collect();
+        note(items);
+        // Without our metadata, any other that it has makes it somebody else's.
+        if seen.iter().any(|s| named(s) && !known.contains(&s.volume.id)) {
+            match array.metadata_of_all() {
+                Ok(items) => note(items),
+                Err(error) if is_unfit(&error) => {}
+                Err(error) => return Err(failure(error).into()),
             }
         }
-        None => {
-            warnings.push("the array does not list metadata; each snapshot was asked for its own".to_owned());
-            for s in seen.iter().filter(|s| s.volume.is_snapshot() && parse_name(&s.volume.name).is_some()) {
-                let id = s.volume.id;
-                by_object.insert(id, array.metadata(id).or_else(none_if_unsupported).map_err(failure)?);
-            }
+    } else {
+        warnings.push("the array does not list metadata; each snapshot was asked for its own".to_owned());
+        for s in seen.iter().filter(|s| named(s)) {
+            let id = s.volume.id;
+            by_object.insert(id, array.metadata(id).or_else(none_if_unsupported).map_err(failure)?);
         }
     }
     for s in seen {
-        if let Some(keys) = by_object.get(&s.volume.id) {
-            let get = |key: &str| keys.get(key).map(String::as_str);
-            let other = keys.keys().find(|k| ![CREATED_BY, SET_KEY].contains(&k.as_str()));
-            s.owner = owner(get(CREATED_BY), get(SET_KEY), other.map(String::as_str));
-        } else {
-            s.owner = Owner::Nobody;
-        }
+        let Some(keys) = by_object.get(&s.volume.id) else { continue };
+        let get = |key: &str| keys.get(key).map(String::as_str);
+        let other = keys.keys().find(|k| ![CREATED_BY, SET_KEY].contains(&k.as_str()));
+        s.owner = owner(get(CREATED_BY), get(SET_KEY), other.map(String::as_str));
     }
     Ok(())
 }
@@ -167,7 +168,10 @@ mod tests {
         assert!(warnings.is_empty());
         let error = judge_clock(clock(20 * 86_400_000), 0, false, &mut warnings).unwrap_err();
         assert_eq!(failure_of(&error).unwrap().exit, Exit::Refused);
-        assert!(error.to_string().starts_with("the array's clock is 20 days ahead of this host's"), "{error}");
+        assert!(
+            error.to_string().starts_with("the array's clock is 20 days ahead of this host's"),
+            "{error}"
+        );
         let error = judge_clock(clock(-3 * 3_600_000), 0, false, &mut warnings).unwrap_err();
         assert!(error.to_string().starts_with("the array's clock is 3 hours behind this host's"), "{error}");
         judge_clock(None, 7, false, &mut warnings).unwrap_err();

@@ -18,6 +18,8 @@ mod sets;
 mod simulate;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
+mod years;
 
 fn main() -> ExitCode {
     common::app::main::<cli::Cli>(run::run)

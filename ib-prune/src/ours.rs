@@ -157,13 +157,7 @@ fn judge_one(at: usize, seen: &Seen, listing: &Listing, word: &str, now: i64) ->
     }
 }
 
-fn snapshot(
-    at: usize,
-    seen: &Seen,
-    listing: &Listing,
-    word: &str,
-    now: i64,
-) -> Result<Snapshot, String> {
+fn snapshot(at: usize, seen: &Seen, listing: &Listing, word: &str, now: i64) -> Result<Snapshot, String> {
     let volume = &seen.volume;
     let kind = volume.kind.as_deref().unwrap_or("of no type").to_ascii_uppercase();
     let parent = match volume.parent() {

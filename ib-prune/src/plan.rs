@@ -33,7 +33,8 @@ impl Policy {
         if self.keep_last == 0 {
             return Some("--keep-last 0 would delete the last snapshots of a database");
         }
-        (self.older_than <= 0).then_some("--older-than of no time at all would delete what was taken a moment ago")
+        (self.older_than <= 0)
+            .then_some("--older-than of no time at all would delete what was taken a moment ago")
     }
 }
 
@@ -133,7 +134,8 @@ impl Ranks {
         let n = policy.keep_last;
         // Neither what somebody may have written to, nor what the array will delete, nor what --match leaves out.
         let counts = |set: &Set| {
-            !is_future(set, now) && set.members().all(|s| s.chosen && s.hold.as_ref().is_none_or(|h| h.counts))
+            !is_future(set, now)
+                && set.members().all(|s| s.chosen && s.hold.as_ref().is_none_or(|h| h.counts))
         };
         let mut reasons = HashMap::new();
         let mut complete: HashMap<&Key, usize> = HashMap::new();
@@ -144,7 +146,11 @@ impl Ranks {
             }
             let rank = set.ranked_by.iter().filter_map(|key| complete.get(key)).min().copied();
             if rank.is_some_and(|rank| rank <= n) {
-                let which = if n == 1 { "the newest complete set".to_owned() } else { format!("one of the {n} newest complete sets") };
+                let which = if n == 1 {
+                    "the newest complete set".to_owned()
+                } else {
+                    format!("one of the {n} newest complete sets")
+                };
                 reasons.insert(at, format!("{which} of {}", set.whose));
             }
         }
@@ -157,7 +163,10 @@ impl Ranks {
                     let there = complete.get(key).copied().unwrap_or(0) + best.get(key).copied().unwrap_or(0);
                     if there < room {
                         *best.entry(key).or_default() += 1;
-                        reasons.insert(at, format!("the best that is left of {}, which has no complete set", set.whose));
+                        reasons.insert(
+                            at,
+                            format!("the best that is left of {}, which has no complete set", set.whose),
+                        );
                     }
                 }
             }

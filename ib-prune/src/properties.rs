@@ -99,7 +99,10 @@ fn reliable(plan: &[Decision], now: i64) -> BTreeMap<String, Vec<BTreeSet<u64>>>
         let set = &decision.set;
         let counts = set.members().all(|s| s.hold.as_ref().is_none_or(|h| h.counts));
         if set.marked && set.worth == Worth::Complete && counts && set.newest() <= now {
-            found.entry(format!("{:?}", set.ranked_by)).or_default().push(set.members().map(|s| s.id).collect());
+            found
+                .entry(format!("{:?}", set.ranked_by))
+                .or_default()
+                .push(set.members().map(|s| s.id).collect());
         }
     }
     found
@@ -173,7 +176,7 @@ proptest! {
             }
             let after = data.iter().map(|s| s.created).max().unwrap_or(0);
             let mut first: BTreeMap<u64, (i64, u64)> = BTreeMap::new();
-            for s in all.iter().filter(|s| s.kind == SetKind::Archive && db(s.parent) == db(data[0].parent) && s.mark.is_some()) {
+            for s in all.iter().filter(|s| s.kind == SetKind::Archive && db(s.parent) == db(data[0].parent)) {
                 if s.created >= after {
                     let best = first.entry(s.parent).or_insert((s.created, s.id));
                     *best = (*best).min((s.created, s.id));

@@ -21,11 +21,8 @@ const NAME_MILLIS: i64 = 24 * 3_600_000;
 
 /// The tool.
 pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
-    let before = if input::is_given() {
-        input::read(std::io::stdin().lock(), frame)?
-    } else {
-        Before::nothing()
-    };
+    let before =
+        if input::is_given() { input::read(std::io::stdin().lock(), frame)? } else { Before::nothing() };
     let ended = proceed(cli, frame, before.forbids.as_deref());
     let exit = before.exit;
     match ended {
@@ -74,8 +71,7 @@ fn proceed(cli: &Cli, frame: &Frame, forbids: Option<&str>) -> anyhow::Result<Re
         return dry_run(cli, frame, &log, &found, &decided);
     }
     let name = lock_name(&array.address());
-    let lock =
-        Lock::take(&cli.common.state_dir()?, &name, frame.tool, &frame.run, cli.common.lock_timeout)?;
+    let lock = Lock::take(&cli.common.state_dir()?, &name, frame.tool, &frame.run, cli.common.lock_timeout)?;
     let log = frame.log(&cli.common, "ib-prune.log")?;
     log.info(&format!("looks at {}", array.address()));
     let ended = (|| {
@@ -86,20 +82,16 @@ fn proceed(cli: &Cli, frame: &Frame, forbids: Option<&str>) -> anyhow::Result<Re
         let mut report = Report::new(Exit::Success);
         let mut counts = Counts::default();
         counts.kept += report_kept(frame, &found, &decided)?;
-        let mut apply = Apply {
-            array: &array,
-            frame,
-            log: &log,
-            lock: &lock,
-            seen: &found.seen,
-            now: found.now,
-            counts,
-        };
+        let mut apply =
+            Apply { array: &array, frame, log: &log, lock: &lock, seen: &found.seen, now: found.now, counts };
         let (exit, message) = apply.run(&decided.plan)?;
         let counts = apply.counts;
-        for (name, n) in
-            [("removed", counts.removed), ("kept", counts.kept), ("failed", counts.failed), ("gone", counts.gone)]
-        {
+        for (name, n) in [
+            ("removed", counts.removed),
+            ("kept", counts.kept),
+            ("failed", counts.failed),
+            ("gone", counts.gone),
+        ] {
             report.count(name, n);
         }
         report.exit = Some(exit);
@@ -148,13 +140,7 @@ fn split(cli: &Cli, found: &Found) -> (Vec<Snapshot>, Vec<(usize, String)>) {
     (ours, strangers)
 }
 
-fn decide(
-    cli: &Cli,
-    frame: &Frame,
-    log: &LogFile,
-    found: &Found,
-    policy: Policy,
-) -> anyhow::Result<Decided> {
+fn decide(cli: &Cli, frame: &Frame, log: &LogFile, found: &Found, policy: Policy) -> anyhow::Result<Decided> {
     for warning in &found.warnings {
         say(frame, log, &Log::warning(warning))?;
     }
@@ -256,12 +242,7 @@ fn dry_run(
     Ok(report)
 }
 
-fn calendar(
-    cli: &Cli,
-    frame: &Frame,
-    policy: Policy,
-    days: std::time::Duration,
-) -> anyhow::Result<Report> {
+fn calendar(cli: &Cli, frame: &Frame, policy: Policy, days: std::time::Duration) -> anyhow::Result<Report> {
     if cli.array.infinibox.iter().all(|a| a.trim().is_empty()) {
         let now = Utc::now().timestamp_millis();
         return simulate::run(frame, policy, days, cli.simulate_every, Vec::new(), &[], now);

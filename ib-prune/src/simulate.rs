@@ -105,8 +105,5 @@ fn new_set(at: i64, id: &mut u64, model: Option<&Snapshot>) -> Vec<Snapshot> {
         }
     };
     let archive = parent.wrapping_add(1 << 40);
-    vec![
-        member(SetKind::Data, "data", parent, at),
-        member(SetKind::Archive, "archive", archive, at + 30_000),
-    ]
+    vec![member(SetKind::Data, "data", parent, at), member(SetKind::Archive, "archive", archive, at + 30_000)]
 }

@@ -325,8 +325,18 @@ fn stop_gives_the_backup_its_time_to_end_backup_mode() {
     assert!(text.contains("hot_backup: ended 143"), "{text}");
 }
 
-const TOOLS: [&str; 8] =
-    ["arch-ship", "ts-hotbackup", "rman-run", "s3-put", "s3-get", "dp-export", "zip-rotate", "mailreport"];
+const TOOLS: [&str; 10] = [
+    "arch-ship",
+    "ts-hotbackup",
+    "rman-run",
+    "s3-put",
+    "s3-get",
+    "dp-export",
+    "zip-rotate",
+    "ib-snap",
+    "ib-prune",
+    "mailreport",
+];
 
 /// Every setting of the example file, those that are commented out as well.
 fn example_settings(stage: &Stage) -> (PathBuf, Vec<String>) {

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
+use common::app::Args;
 
 // The tools are programs, not libraries; their command lines depend only on `common` and clap.
 #[path = "../../../../arch-ship/src/cli.rs"]
@@ -15,6 +16,12 @@ mod arch_ship;
 #[path = "../../../../dp-export/src/cli.rs"]
 #[allow(dead_code)]
 mod dp_export;
+#[path = "../../../../ib-prune/src/cli.rs"]
+#[allow(dead_code)]
+mod ib_prune;
+#[path = "../../../../ib-snap/src/cli.rs"]
+#[allow(dead_code)]
+mod ib_snap;
 #[path = "../../../../mailreport/src/cli.rs"]
 #[allow(dead_code)]
 mod mailreport;
@@ -43,18 +50,38 @@ const END: &str = "```\n<!-- end of options -->\n";
 /// What clap wraps to when nobody looks; the README shows that.
 const WIDTH: usize = 100;
 
-fn commands() -> Vec<Command> {
-    let commands = [
-        arch_ship::Cli::command(),
-        dp_export::Cli::command(),
-        mailreport::Cli::command(),
-        rman_run::Cli::command(),
-        s3_get::Cli::command(),
-        s3_put::Cli::command(),
-        ts_hotbackup::Cli::command(),
-        zip_rotate::Cli::command(),
-    ];
-    commands.into_iter().map(|c| c.term_width(WIDTH)).collect()
+/// A tool's command line, and the second names of its settings.
+struct Tool {
+    command: Command,
+    aliases: &'static [(&'static str, &'static str)],
+}
+
+fn tool<A: Args>() -> Tool {
+    Tool { command: A::command().term_width(WIDTH), aliases: A::ALIASES }
+}
+
+fn tools() -> Vec<Tool> {
+    vec![
+        tool::<arch_ship::Cli>(),
+        tool::<dp_export::Cli>(),
+        tool::<ib_prune::Cli>(),
+        tool::<ib_snap::Cli>(),
+        tool::<mailreport::Cli>(),
+        tool::<rman_run::Cli>(),
+        tool::<s3_get::Cli>(),
+        tool::<s3_put::Cli>(),
+        tool::<ts_hotbackup::Cli>(),
+        tool::<zip_rotate::Cli>(),
+    ]
+}
+
+pub(super) fn commands() -> Vec<Command> {
+    tools().into_iter().map(|t| t.command).collect()
+}
+
+/// The second names of each tool's settings.
+pub(super) fn aliases() -> Vec<(String, &'static [(&'static str, &'static str)])> {
+    tools().into_iter().map(|t| (t.command.get_name().to_owned(), t.aliases)).collect()
 }
 
 /// Takes the tools' settings out of our own environment: help shows their present values, and a document must not
@@ -103,8 +130,11 @@ pub(super) fn files(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
             files.insert(PathBuf::from("docs/completions").join(file), text);
         }
         let readme = page(&name);
-        let old = std::fs::read_to_string(root.join(&readme))
-            .with_context(|| format!("read {}", readme.display()))?;
+        let old = match std::fs::read_to_string(root.join(&readme)) {
+            // A new tool begins with its options alone.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => format!("# {name}\n"),
+            read => read.with_context(|| format!("read {}", readme.display()))?,
+        };
         let new = with_options(&old, &long_help(command)).with_context(|| readme.display().to_string())?;
         files.insert(readme, new);
     }
