@@ -42,6 +42,11 @@ pub struct DrillArgs {
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration)]
     pub give_up: Duration,
 
+    /// After a drill that was killed, or a step that did not answer, watch the standby for so long: the server may still do
+    /// what it was asked for
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = common::values::any_duration)]
+    pub settle: Duration,
+
     /// Only put back what an earlier drill has left; nothing to do is a success
     #[arg(long, conflicts_with = "verify_evidence")]
     pub recover: bool,

@@ -36,7 +36,8 @@ pub struct Chain {
 impl Chain {
     fn parse(bytes: &[u8]) -> Self {
         let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let lines = bytes[..end].split_inclusive(|b| *b == b'\n').map(|l| l[..l.len() - 1].to_vec()).collect();
+        let lines =
+            bytes[..end].split_inclusive(|b| *b == b'\n').map(|l| l[..l.len() - 1].to_vec()).collect();
         Self { lines, torn: bytes[end..].to_vec() }
     }
 }
@@ -128,12 +129,16 @@ pub fn check(chain: &Chain, head: Option<&Head>) -> Vec<String> {
             }
         }
         Some(head) if head.lines != lines => {
-            let noted = if head.lines == u64::MAX { "the note of the last line cannot be read".to_owned() } else {
+            let noted = if head.lines == u64::MAX {
+                "the note of the last line cannot be read".to_owned()
+            } else {
                 format!("{} lines were noted and {lines} are there", head.lines)
             };
             problems.push(noted);
         }
-        Some(head) if head.sha256 != before => problems.push(format!("line {lines} is not the one that was noted")),
+        Some(head) if head.sha256 != before => {
+            problems.push(format!("line {lines} is not the one that was noted"))
+        }
         Some(_) => {}
     }
     problems

@@ -55,7 +55,10 @@ impl Journal {
             Ok(journal) => Ok(Some(journal)),
             Err(error) => Err(Failure::new(
                 Exit::Refused,
-                format!("{} says that a drill was not ended, and cannot be understood: {error}", path.display()),
+                format!(
+                    "{} says that a drill was not ended, and cannot be understood: {error}",
+                    path.display()
+                ),
             )
             .hint("put the standby back by hand (shut down, mount, start recovery), then remove that file")
             .into()),

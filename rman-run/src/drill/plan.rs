@@ -109,9 +109,13 @@ pub fn next(now: &Situation, journal: &Journal) -> Result<Step, Failure> {
 /// How managed recovery is started again as it ran before.
 pub fn start_managed(journal: &Journal, release: u32) -> &'static str {
     match (journal.real_time, release) {
-        (true, _) => "ALTER DATABASE RECOVER MANAGED STANDBY DATABASE USING CURRENT LOGFILE DISCONNECT FROM SESSION",
+        (true, _) => {
+            "ALTER DATABASE RECOVER MANAGED STANDBY DATABASE USING CURRENT LOGFILE DISCONNECT FROM SESSION"
+        }
         // Before 12.1 this is what goes without saying, and the words are unknown.
         (false, ..12) => "ALTER DATABASE RECOVER MANAGED STANDBY DATABASE DISCONNECT FROM SESSION",
-        (false, _) => "ALTER DATABASE RECOVER MANAGED STANDBY DATABASE USING ARCHIVED LOGFILE DISCONNECT FROM SESSION",
+        (false, _) => {
+            "ALTER DATABASE RECOVER MANAGED STANDBY DATABASE USING ARCHIVED LOGFILE DISCONNECT FROM SESSION"
+        }
     }
 }

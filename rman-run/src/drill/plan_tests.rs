@@ -51,7 +51,12 @@ fn a_drill_begins_only_with_a_mounted_standby() {
     let refused = [
         Situation { standby: false, ..mounted() },
         Situation { state: Some(State::Open), open_mode: "READ ONLY".to_owned(), ..mounted() },
-        Situation { state: Some(State::Open), standby: false, open_mode: "READ WRITE".to_owned(), ..mounted() },
+        Situation {
+            state: Some(State::Open),
+            standby: false,
+            open_mode: "READ WRITE".to_owned(),
+            ..mounted()
+        },
         Situation { state: Some(State::Down), ..Situation::default() },
         Situation { state: Some(State::Started), ..Situation::default() },
     ];
@@ -63,7 +68,9 @@ fn a_drill_begins_only_with_a_mounted_standby() {
 #[test]
 fn a_database_that_was_activated_is_never_touched() {
     let journal = journal(Recovery::Managed);
-    for (standby, mode) in [(false, "READ WRITE"), (false, "MOUNTED"), (true, "READ WRITE"), (false, "READ ONLY")] {
+    for (standby, mode) in
+        [(false, "READ WRITE"), (false, "MOUNTED"), (true, "READ WRITE"), (false, "READ ONLY")]
+    {
         let state = if mode == "MOUNTED" { State::Mounted } else { State::Open };
         let now = Situation { state: Some(state), standby, open_mode: mode.to_owned(), ..mounted() };
         assert_eq!(next(&now, &journal).unwrap_err().exit, Exit::Refused, "{now:?}");
@@ -74,7 +81,8 @@ fn a_database_that_was_activated_is_never_touched() {
 
 #[test]
 fn managed_recovery_is_started_as_it_ran() {
-    let text = |real_time, release| start_managed(&Journal { real_time, ..journal(Recovery::Managed) }, release);
+    let text =
+        |real_time, release| start_managed(&Journal { real_time, ..journal(Recovery::Managed) }, release);
     assert!(text(true, 11).contains("USING CURRENT LOGFILE"));
     assert!(text(true, 19).contains("USING CURRENT LOGFILE"));
     assert!(text(false, 19).contains("USING ARCHIVED LOGFILE"));

@@ -44,7 +44,11 @@ pub fn prove(standby: &Standby<'_>, journal: &Journal, from: u64) -> anyhow::Res
             restarts += 1;
             if restarts > RESTARTS {
                 let reason = "managed recovery ends again each time it is started: see the alert log";
-                return Ok(Proof { reason: Some(reason.to_owned()), exit: Some(Exit::Finding), reached: None });
+                return Ok(Proof {
+                    reason: Some(reason.to_owned()),
+                    exit: Some(Exit::Finding),
+                    reached: None,
+                });
             }
             standby.put_back(journal)?;
         }
@@ -53,7 +57,9 @@ pub fn prove(standby: &Standby<'_>, journal: &Journal, from: u64) -> anyhow::Res
             let waited = humantime::format_duration(Duration::from_secs(standby.args.resume_wait.as_secs()));
             let mut reason = match (stopped, journal.recovery) {
                 (true, _) => "the drill was asked to stop before recovery was seen to go on".to_owned(),
-                (false, Recovery::Managed) => format!("managed recovery runs, and no new redo came in {waited}"),
+                (false, Recovery::Managed) => {
+                    format!("managed recovery runs, and no new redo came in {waited}")
+                }
                 (false, Recovery::Manual) => format!("nothing new could be applied in {waited}"),
             };
             if let Some(said) = said.filter(|_| !stopped) {

@@ -105,9 +105,11 @@ impl Draft {
 
     fn end(&mut self, number: usize, line: usize) -> Result<Query, Failure> {
         let draft = std::mem::take(self);
-        let lines: Vec<&str> = draft.sql.lines().map(str::trim_end).filter(|l| !l.trim().is_empty()).collect();
+        let lines: Vec<&str> =
+            draft.sql.lines().map(str::trim_end).filter(|l| !l.trim().is_empty()).collect();
         let sql = lines.join("\n").trim().to_owned();
-        let word = sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_uppercase();
+        let word =
+            sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_uppercase();
         if word != "SELECT" && word != "WITH" {
             let what = if sql.is_empty() { "a semicolon without a query" } else { "not a SELECT" };
             return Err(usage(if sql.is_empty() { line } else { draft.line }, what));
@@ -117,8 +119,9 @@ impl Draft {
 }
 
 fn usage(line: usize, what: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("line {line} of the test queries: {what}"))
-        .hint("SELECT statements with one value each, ended by \";\", as in: select count(*) from app.orders;")
+    Failure::new(Exit::Usage, format!("line {line} of the test queries: {what}")).hint(
+        "SELECT statements with one value each, ended by \";\", as in: select count(*) from app.orders;",
+    )
 }
 
 #[cfg(test)]
@@ -132,10 +135,7 @@ mod tests {
         let found = parse(text).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].name.as_str(), found[0].expected.as_deref()), ("orders", Some("17")));
-        assert_eq!(
-            found[0].sql,
-            "select count(*)\n  from app.orders\nwhere note <> 'a; -- b'\n  and 1=1"
-        );
+        assert_eq!(found[0].sql, "select count(*)\n  from app.orders\nwhere note <> 'a; -- b'\n  and 1=1");
         assert_eq!((found[1].name.as_str(), found[1].expected.as_deref()), ("2", None));
         assert_eq!(found[1].sql, "with t as (select 1 x from dual)\nselect x from t");
     }

@@ -9,7 +9,7 @@ use common::exit::{status_of, Exit, Failure};
 use common::lock::Lock;
 use common::oracle::sql_error::SqlErrorKind;
 use common::record::{Drill, DrillQuery, DrillStatus, Log, Planned, QueryVerdict, Recovery};
-use common::signals;
+use common::signals::{self, Stop};
 
 use super::evidence::{self, Evidence};
 use super::journal::Journal;
@@ -83,12 +83,15 @@ fn status(drill: DrillStatus) -> Exit {
 fn lock(target: &Target<'_>) -> anyhow::Result<Lock> {
     let name = format!("drill.{}", target.sid);
     let common = &target.cli.common;
-    let take = || Lock::take(&target.state_dir, &name, target.frame.tool, &target.frame.run, common.lock_timeout);
+    let take =
+        || Lock::take(&target.state_dir, &name, target.frame.tool, &target.frame.run, common.lock_timeout);
     let end = Instant::now() + DYING;
     loop {
         match take() {
             Err(error)
-                if target.cli.drill.as_keeper && status_of(&error) == Exit::TryAgain && Instant::now() < end =>
+                if target.cli.drill.as_keeper
+                    && status_of(&error) == Exit::TryAgain
+                    && Instant::now() < end =>
             {
                 std::thread::sleep(Duration::from_millis(200));
             }
@@ -168,7 +171,8 @@ fn drill(standby: &Standby<'_>, asked: &[Query], report: &mut Report) -> anyhow:
         before: now.applied,
         ..Journal::default()
     };
-    let keeper = Keeper::start(&target.frame.run, &target.log_dir.join(format!("drill.{}.keeper.log", target.sid)))?;
+    let keeper =
+        Keeper::start(&target.frame.run, &target.log_dir.join(format!("drill.{}.keeper.log", target.sid)))?;
     journal.save(&target.state_dir)?;
     let ended = match open_and_ask(standby, &mut journal, &now, asked) {
         Ok(exit) => Ended { exit, reason: reason(&journal.queries), by: None },
@@ -189,7 +193,8 @@ fn drill(standby: &Standby<'_>, asked: &[Query], report: &mut Report) -> anyhow:
 /// A standby that cannot be opened because its copy is not consistent is a finding, and the reason for having drills.
 fn exit_of(error: &anyhow::Error) -> Exit {
     let text = format!("{error:#}");
-    let needs_redo = ["ORA-10458", "ORA-01194", "ORA-01152", "ORA-01195", "ORA-01113", "ORA-16004", "ORA-01157"];
+    let needs_redo =
+        ["ORA-10458", "ORA-01194", "ORA-01152", "ORA-01195", "ORA-01113", "ORA-16004", "ORA-01157"];
     match status_of(error) {
         Exit::Failed if needs_redo.iter().any(|code| text.contains(code)) => Exit::Finding,
         // 75 promises that nothing was changed.
@@ -234,7 +239,11 @@ fn open_and_ask(
         exit = exit.worse(match found.verdict {
             QueryVerdict::Passed => Exit::Success,
             QueryVerdict::Differs | QueryVerdict::Error => Exit::Finding,
-            QueryVerdict::Late | QueryVerdict::Skipped => Exit::TimedOut,
+            QueryVerdict::Late | QueryVerdict::Skipped => match signals::pending() {
+                None => Exit::TimedOut,
+                Some(Stop::Interrupt) => Exit::Interrupted,
+                Some(Stop::Terminate) => Exit::Terminated,
+            },
         });
         journal.queries.push(found);
         journal.save(state_dir)?;
@@ -269,8 +278,11 @@ fn ask(standby: &Standby<'_>, query: &Query, limit: Duration) -> DrillQuery {
             found.reason = Some(format!("{error:#}"));
         }
         Err(error) => {
-            let late = matches!(error.kind, SqlErrorKind::TimedOut | SqlErrorKind::Interrupted);
-            found.verdict = if late { QueryVerdict::Late } else { QueryVerdict::Error };
+            found.verdict = match error.kind {
+                SqlErrorKind::TimedOut => QueryVerdict::Late,
+                SqlErrorKind::Interrupted => QueryVerdict::Skipped,
+                _ => QueryVerdict::Error,
+            };
             found.reason = Some(error.text);
         }
     }
@@ -283,7 +295,12 @@ fn reason(queries: &[DrillQuery]) -> Option<String> {
     let got = || bad.result.clone().unwrap_or_else(|| "nothing".to_owned());
     Some(match (bad.verdict, &bad.reason) {
         (QueryVerdict::Differs, _) => {
-            format!("query {}: {} instead of {}", bad.name, got(), bad.expected.as_deref().unwrap_or_default())
+            format!(
+                "query {}: {} instead of {}",
+                bad.name,
+                got(),
+                bad.expected.as_deref().unwrap_or_default()
+            )
         }
         (_, reason) => format!("query {}: {}", bad.name, reason.as_deref().unwrap_or("no answer")),
     })
@@ -297,7 +314,12 @@ fn finish(
     report: &mut Report,
 ) -> anyhow::Result<DrillStatus> {
     let target = standby.target;
-    let back = standby.put_back(&journal);
+    // A session that is gone may have asked for something that the server still does.
+    let doubtful = ended.by.is_some() || (ended.exit != Exit::Success && journal.opened.is_none());
+    let back = standby.put_back(&journal).and_then(|now| match doubtful {
+        true => standby.settle(&journal),
+        false => Ok(now),
+    });
     let closed = Utc::now();
     let proof = match &back {
         Ok(_) => prove(standby, &journal, journal.before)?,

@@ -139,14 +139,18 @@ impl Standby<'_> {
             ],
             MOVING,
         );
-        let reply = self.run(&self.sqlplus(self.args.step_limit, false), &script).context("open it read only")?;
+        let reply =
+            self.run(&self.sqlplus(self.args.step_limit, false), &script).context("open it read only")?;
         let row = reply.row(database)?;
         let mode: String = row.get(0)?;
         anyhow::ensure!(mode == "READ ONLY", "it is {mode} after OPEN READ ONLY");
         let current = row.get::<Option<u64>>(1)?.unwrap_or(0);
         let row = reply.row(files)?;
         let (lowest, highest): (u64, u64) = (row.get(0)?, row.get(1)?);
-        anyhow::ensure!(lowest == highest, "its files are at SCN {lowest} to {highest}, and it opened all the same");
+        anyhow::ensure!(
+            lowest == highest,
+            "its files are at SCN {lowest} to {highest}, and it opened all the same"
+        );
         Ok(Opened { scn: lowest, time: row.get(2)?, current })
     }
 
@@ -182,7 +186,9 @@ impl Standby<'_> {
                 // A statement that says it did and did not.
                 Ok(_) if steps > 4 => failed += 1,
                 Ok(_) => continue,
-                Err(error) if common::exit::status_of(&error) == common::exit::Exit::Refused => return Err(error),
+                Err(error) if common::exit::status_of(&error) == common::exit::Exit::Refused => {
+                    return Err(error)
+                }
                 Err(error) => {
                     failed += 1;
                     let message = format!("put the standby back: {error:#}");
@@ -194,6 +200,22 @@ impl Standby<'_> {
             }
             anyhow::ensure!(Instant::now() < end, "put the standby back: it does not stay where it is put");
             self.pause(Duration::from_millis(500).saturating_mul(1 << failed.min(6)).min(LONGEST));
+        }
+    }
+
+    /// Watches it, and puts it back again when it does not stay there: an OPEN or a CANCEL of a session that was killed is
+    /// done by the server all the same, a moment later.
+    ///
+    /// # Errors
+    /// As [`Standby::put_back`].
+    pub fn settle(&self, journal: &Journal) -> anyhow::Result<Situation> {
+        let end = Instant::now() + self.args.settle;
+        loop {
+            let now = self.put_back(journal)?;
+            if Instant::now() >= end {
+                return Ok(now);
+            }
+            self.pause(Duration::from_millis(500).min(end.saturating_duration_since(Instant::now())));
         }
     }
 
@@ -223,7 +245,8 @@ impl Standby<'_> {
             Step::Shutdown => self.rman("SHUTDOWN IMMEDIATE;\n", true).context("shut it down"),
             Step::Startup => {
                 let pfile = self.args.pfile.as_ref().map(|p| format!(" PFILE='{}'", p.display()));
-                self.rman(&format!("STARTUP NOMOUNT{};\n", pfile.unwrap_or_default()), true).context("start it")
+                self.rman(&format!("STARTUP NOMOUNT{};\n", pfile.unwrap_or_default()), true)
+                    .context("start it")
             }
             Step::Mount => one("ALTER DATABASE MOUNT STANDBY DATABASE", &["ORA-01100"]).context("mount it"),
             Step::StartManaged => {

@@ -198,7 +198,8 @@ impl Expected {
         if let Some(hash) = self.changes.get(&block) {
             return *hash;
         }
-        let formatted = self.formatted.iter().rev().find(|(from, _)| *from <= block).map_or(0, |(_, scn)| *scn);
+        let formatted =
+            self.formatted.iter().rev().find(|(from, _)| *from <= block).map_or(0, |(_, scn)| *scn);
         block::hash(&block::fresh(file, block, formatted))
     }
 }

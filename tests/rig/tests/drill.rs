@@ -71,9 +71,16 @@ impl Stage {
             let target = to.join(from.file_name().context("a name")?);
             if !target.exists() {
                 std::fs::copy(&from, &target)?;
-                if self.managed {
-                    self.standby().sql(&format!("ALTER DATABASE REGISTER LOGFILE '{}'", target.display()))?;
-                }
+            }
+        }
+        if !self.managed {
+            return Ok(());
+        }
+        let known = self.standby().sql("SELECT name FROM v$archived_log")?;
+        for entry in std::fs::read_dir(&to)? {
+            let path = entry?.path().display().to_string();
+            if !known.lines().any(|l| l == path) {
+                self.standby().sql(&format!("ALTER DATABASE REGISTER LOGFILE '{path}'"))?;
             }
         }
         Ok(())
@@ -130,7 +137,7 @@ impl Stage {
         if !queries.exists() {
             std::fs::write(&queries, QUERIES)?;
         }
-        let defaults = [("--resume-wait", "10s"), ("--give-up", "20s")];
+        let defaults = [("--resume-wait", "10s"), ("--give-up", "20s"), ("--settle", "1s")];
         let missing = defaults.into_iter().filter(|(flag, _)| !args.contains(flag));
         Ok(self
             .world
@@ -146,11 +153,16 @@ impl Stage {
     /// A drill during which a log comes, as they do.
     fn drill(&self, args: &[&str]) -> Result<Outcome> {
         let mut started = self.tool(args)?.start()?;
-        let opened = self.evidence()?.len();
-        let _ended_first = started.until(LIMIT, "open or over", |_| {
-            Ok(self.state()? == "OpenReadOnly" || self.evidence()?.len() > opened)
-        });
-        self.feed()?;
+        let begin = Instant::now();
+        let patience = Duration::from_millis(400);
+        while started.is_running()? {
+            // Not too early: it must be applied after the database was open.
+            if self.state()? == "OpenReadOnly" || begin.elapsed() > patience {
+                // While it is down nothing can be registered.
+                let _down = self.feed();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
         started.wait()
     }
 
@@ -168,6 +180,7 @@ impl Stage {
     }
 
     fn evidence(&self) -> Result<Vec<Value>> {
+            let _down = self.feed();
         let path = self.file(&format!("drill_evidence.{STANDBY}.jsonl"));
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().map(|l| serde_json::from_str(l).context("a line of evidence")).collect()
@@ -289,7 +302,7 @@ fn a_standby_of_standard_edition_is_recovered_by_hand_before_and_after() -> Resu
     let (status, text) = call(&args)?;
     ensure!(status == Some(0) && text.contains("\"type\":\"drill\""), "{status:?} {text}");
     let lock = stage.world.path().join(format!("standby-recover.{STANDBY}.lock"));
-    let held = Command::new("flock").arg("-n").arg(&lock).args(["sleep", "5"]).spawn()?;
+    let held = Command::new("flock").args(["-n", "-o"]).arg(&lock).args(["sleep", "5"]).spawn()?;
     std::thread::sleep(Duration::from_millis(100));
     let (status, text) = call(&args)?;
     ensure!(status == Some(75) && text.contains("still at work"), "{status:?} {text}");
@@ -381,7 +394,7 @@ const STEPS: [&str; 7] = [
 
 /// Waits until the standby has been asked for a step, which hangs for a moment.
 fn reach(stage: &Stage, step: &str) -> Result<rig::tool::Started> {
-    stage.fault(step, Kind::Hang { seconds: Some(1.0), when: When::Before }, Some(1))?;
+    stage.fault(step, Kind::Hang { seconds: Some(0.7), when: When::Before }, Some(1))?;
     let seen = || -> Result<usize> {
         let pattern = step.replace('\\', "").to_lowercase();
         let calls = stage.standby().journal()?;
@@ -408,7 +421,6 @@ fn a_drill_that_is_killed_at_any_step_is_put_back_by_its_keeper() -> Result<()> 
             }
             let mut started = reach(&stage, step)?;
             started.signal(Signal::KILL)?;
-            stage.feed()?;
             lines += 1;
             let evidence = stage.kept(lines).context(step)?;
             ensure!(

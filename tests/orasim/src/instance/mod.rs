@@ -304,7 +304,8 @@ impl Instance {
         self.stop.store(false, Ordering::SeqCst);
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
         // Weak, so that an instance that nobody holds any more ends.
-        let (writer, archiver, recoverer) = (Arc::downgrade(self), Arc::downgrade(self), Arc::downgrade(self));
+        let (writer, archiver, recoverer) =
+            (Arc::downgrade(self), Arc::downgrade(self), Arc::downgrade(self));
         background.push(std::thread::spawn(move || {
             while let Some(pause) = recoverer.upgrade().and_then(|i| i.managed_round()) {
                 std::thread::sleep(pause);

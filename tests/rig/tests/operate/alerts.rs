@@ -17,14 +17,14 @@ struct Case {
 }
 
 /// The samples as series of a test: constant, and times counted from the beginning of the test.
-fn series(files: &[String], now: i64) -> String {
+fn series(files: &[String], now: i64, samples: u64) -> String {
     let mut text = String::new();
     for line in files.iter().flat_map(|f| f.lines()).filter(|l| !l.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         let value: f64 = value.parse().unwrap();
         let value = if name.contains("_timestamp_seconds{") { value - now as f64 } else { value };
         let name = name.replace('\\', "\\\\").replace('\'', "''");
-        writeln!(text, "      - series: '{name}'\n        values: '{value}+0x7000'").unwrap();
+        writeln!(text, "      - series: '{name}'\n        values: '{value}+0x{samples}'").unwrap();
     }
     text
 }
@@ -38,7 +38,7 @@ fn promtool(dir: &Path, rules: &Path, cases: &[Case], now: i64) -> (i32, String)
             "  - name: {}\n    interval: 10m\n    input_series:\n{}    promql_expr_test:\n      \
              - expr: group by (alertname) (ALERTS{{alertstate=\"firing\"}})\n        eval_time: {}m\n        exp_samples: [",
             case.name,
-            series(&case.files, now),
+            series(&case.files, now, case.after / 10 + 2),
             case.after
         )
         .unwrap();
@@ -60,16 +60,31 @@ fn cases(dir: &Path) -> Vec<Case> {
         let stdin = bracket("arch-ship", exit, inside) + &bracket("ts-hotbackup", backup_mode, &[]);
         file(name, "status", &stdin, &["--expect", "arch-ship,ts-hotbackup"])
     };
-    let rman = |name: &str, inside: &[&str], exit: i64| file(name, "rman", &bracket("rman-run", exit, inside), &[]);
+    let rman =
+        |name: &str, inside: &[&str], exit: i64| file(name, "rman", &bracket("rman-run", exit, inside), &[]);
     let late = STANDBY.replace("47.5", "4000");
     // A mail server that is not there: the mail waits.
-    let unsent = ["--to", "dba@example.com", "--smtp-server", "127.0.0.1:1", "--smtp-tls", "none", "--smtp-timeout", "1s"];
-    let drill = |name: &str, inside: &str, exit: i64| file(name, "drill", &bracket("rman-run", exit, &[inside]), &[]);
+    let unsent = [
+        "--to",
+        "dba@example.com",
+        "--smtp-server",
+        "127.0.0.1:1",
+        "--smtp-tls",
+        "none",
+        "--smtp-timeout",
+        "1s",
+    ];
+    let drill =
+        |name: &str, inside: &str, exit: i64| file(name, "drill", &bracket("rman-run", exit, &[inside]), &[]);
     let failed = DRILL.replace("\"success\"", "\"failed\"").replace("\"resumed\":true", "\"resumed\":false");
     let both = rman("both", &[PIECE], 0);
     // The history keeps the age of the level 0 when a level 1 follows.
     let then = rman("both", &[INCREMENT], 0);
-    assert!(both.contains("kind=\"full\"") && then.contains("kind=\"full\"") && then.contains("kind=\"incremental\""));
+    assert!(
+        both.contains("kind=\"full\"")
+            && then.contains("kind=\"full\"")
+            && then.contains("kind=\"incremental\"")
+    );
     let died = bracket("rman-run", 0, &[PIECE]);
     let died = died.rsplit_once("{\"type\":\"run_end\"").unwrap().0.to_owned();
     let case = |name, files, after, fires| Case { name, files, after, fires };
@@ -79,29 +94,48 @@ fn cases(dir: &Path) -> Vec<Case> {
         case("a day", vec![then.clone()], 25 * 60, &[]),
         case("no level 1", vec![then.clone()], 30 * 60, &["OrapipeBackupTooOld", "OrapipeRunMissing"]),
         case("no level 0", vec![both], 9 * 24 * 60, &["OrapipeFullBackupTooOld", "OrapipeRunMissing"]),
-        case("a hole", vec![status("gap", &[GAP, STANDBY], 5, 0)], 20, &["OrapipeRedoGap", "OrapipeRunFailed"]),
+        case(
+            "a hole",
+            vec![status("gap", &[GAP, STANDBY], 5, 0)],
+            20,
+            &["OrapipeRedoGap", "OrapipeRunFailed"],
+        ),
         case("late", vec![status("late", &[&late], 0, 0)], 20, &["OrapipeStandbyLag"]),
         case("failed", vec![rman("failed", &[], 2)], 20, &["OrapipeRunFailed"]),
         case("partial", vec![rman("partial", &[PIECE], 1)], 7 * 60, &["OrapipeRunPartial"]),
         case("died", vec![file("died", "rman", &died, &[])], 20, &["OrapipeRunFailed", "OrapipeToolDied"]),
-        case("silent", vec![file("silent", "rman", &bracket("s3-put", 0, &[]), &["--expect", "rman-run"])], 20, &[
-            "OrapipeRunFailed",
-            "OrapipeToolDied",
-        ]),
-        case("mail", vec![file("mail", "rman", &bracket("rman-run", 0, &[PIECE]), &unsent)], 70, &["OrapipeMailWaits"]),
+        case(
+            "silent",
+            vec![file("silent", "rman", &bracket("s3-put", 0, &[]), &["--expect", "rman-run"])],
+            20,
+            &["OrapipeRunFailed", "OrapipeToolDied"],
+        ),
+        case(
+            "mail",
+            vec![file("mail", "rman", &bracket("rman-run", 0, &[PIECE]), &unsent)],
+            70,
+            &["OrapipeMailWaits"],
+        ),
         case("backup mode", vec![status("mode", &[STANDBY], 0, 5)], 20, &["OrapipeRunFailed"]),
-        case("stuck", vec![status("stuck", &[STANDBY], 0, 5)], 5 * 60, &[
-            "OrapipeBackupModeStuck",
-            "OrapipeRunFailed",
-            "OrapipeRunMissing",
-        ]),
+        case(
+            "stuck",
+            vec![status("stuck", &[STANDBY], 0, 5)],
+            5 * 60,
+            &["OrapipeBackupModeStuck", "OrapipeRunFailed", "OrapipeRunMissing"],
+        ),
         case("drilled", vec![drill("drilled", DRILL, 0)], 24 * 60, &[]),
-        case("no drill", vec![drill("overdue", DRILL, 0)], 41 * 24 * 60, &["OrapipeDrillOverdue", "OrapipeRunMissing"]),
-        case("drill failed", vec![drill("undrilled", &failed, 5)], 20, &[
-            "OrapipeDrillFailed",
-            "OrapipeDrillNotResumed",
-            "OrapipeRunFailed",
-        ]),
+        case(
+            "no drill",
+            vec![drill("overdue", DRILL, 0)],
+            41 * 24 * 60,
+            &["OrapipeDrillOverdue", "OrapipeRunMissing"],
+        ),
+        case(
+            "drill failed",
+            vec![drill("undrilled", &failed, 5)],
+            20,
+            &["OrapipeDrillFailed", "OrapipeDrillNotResumed", "OrapipeRunFailed"],
+        ),
     ]
 }
 
@@ -125,6 +159,6 @@ fn every_alert_fires_when_it_should_and_only_then() {
     // A rule that never fires is found.
     let broken = dir.path().join("broken.yml");
     std::fs::write(&broken, text.replace("orapipe_redo_gaps > 0", "orapipe_redo_gap > 0")).unwrap();
-    let (status, text) = promtool(dir.path(), &broken, &cases, now);
+    let (status, text) = promtool(dir.path(), &broken, &cases[5..6], now);
     assert_ne!(status, 0, "{text}");
 }

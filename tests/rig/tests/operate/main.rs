@@ -34,7 +34,8 @@ fn program(name: &str) -> PathBuf {
 fn bracket(tool: &str, exit: i64, inside: &[&str]) -> String {
     let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let head = format!("\"v\":1,\"tool\":\"{tool}\",\"run\":\"{tool}-1\",\"ts\":\"{at}\"");
-    let mut text = format!("{{\"type\":\"run_begin\",{head},\"version\":\"1\",\"host\":\"db1\",\"db\":\"PROD\"}}\n");
+    let mut text =
+        format!("{{\"type\":\"run_begin\",{head},\"version\":\"1\",\"host\":\"db1\",\"db\":\"PROD\"}}\n");
     for line in inside {
         text.push_str(&line.replace("HEAD", &head));
         text.push('\n');
@@ -70,11 +71,14 @@ fn metrics(dir: &Path, pipeline: &str, stdin: &str, args: &[&str]) -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-const PIECE: &str = "{\"type\":\"file\",HEAD,\"path\":\"/b/1\",\"bytes\":10,\"role\":\"backup_piece\",\"level\":0}";
-const INCREMENT: &str = "{\"type\":\"file\",HEAD,\"path\":\"/b/2\",\"bytes\":10,\"role\":\"backup_piece\",\"level\":1}";
+const PIECE: &str =
+    "{\"type\":\"file\",HEAD,\"path\":\"/b/1\",\"bytes\":10,\"role\":\"backup_piece\",\"level\":0}";
+const INCREMENT: &str =
+    "{\"type\":\"file\",HEAD,\"path\":\"/b/2\",\"bytes\":10,\"role\":\"backup_piece\",\"level\":1}";
 const STANDBY: &str = "{\"type\":\"standby\",HEAD,\"threads\":[],\"recoverable_to_scn\":959994830198,\
                        \"lag_seconds\":47.5,\"lag_bytes\":7}";
-const GAP: &str = "{\"type\":\"gap\",HEAD,\"thread\":1,\"resetlogs_id\":1,\"from\":4,\"to\":5,\"where\":\"source\",\
+const GAP: &str =
+    "{\"type\":\"gap\",HEAD,\"thread\":1,\"resetlogs_id\":1,\"from\":4,\"to\":5,\"where\":\"source\",\
                    \"reason\":\"deleted\",\"hint\":\"restore it\"}";
 const DRILL: &str = "{\"type\":\"drill\",HEAD,\"host\":\"dr1\",\"user\":\"oracle\",\"started\":\"2026-11-20T10:00:00.000Z\",\
                      \"status\":\"success\",\"recovery\":\"managed\",\"resumed\":true,\"seconds\":90.5,\"number\":3,\

@@ -18,6 +18,8 @@ impl Stage {
         for sub in ["bin", "state", "metrics", "tmp"] {
             std::fs::create_dir(stage.dir.path().join(sub)).unwrap();
         }
+        // By it environment.sh knows a directory of ours.
+        stage.stand_in("arch-ship", "");
         stage
     }
 
@@ -39,7 +41,10 @@ impl Stage {
     fn script(&self, name: &str) -> Command {
         let mut command = Command::new(repository("scripts").join(name));
         command.env_clear().envs(clean_environment()).env("HOME", self.dir.path()).env("ORACLE_SID", "PROD");
-        command.env("ORAPIPE_BIN", self.path("bin")).env("STATE_DIR", self.path("state")).env("TMPDIR", self.path("tmp"));
+        command
+            .env("ORAPIPE_BIN", self.path("bin"))
+            .env("STATE_DIR", self.path("state"))
+            .env("TMPDIR", self.path("tmp"));
         command
     }
 }
@@ -57,12 +62,17 @@ fn after_a_crash_everything_of_ours_is_put_back_and_the_worst_status_counts() {
     let (status, text) = said(&mut stage.script("reconcile.sh"));
     assert_eq!(status, 0, "{text}");
     let calls = stage.calls();
-    assert!(calls.contains("ts-hotbackup --end-backup ") && calls.contains("rman-run drill --recover "), "{calls}");
+    assert!(
+        calls.contains("ts-hotbackup --end-backup ") && calls.contains("rman-run drill --recover "),
+        "{calls}"
+    );
     assert!(!calls.contains("ib-snap"), "there is no array: {calls}");
     said(stage.script("reconcile.sh").env("SOURCE_INFINIBOX", "box1"));
     assert!(stage.calls().contains("ib-snap --end-backup "));
     // One that fails keeps no other from its work, and systemd tries again.
-    for (backup, drill, worst) in [(75, 0, 75), (0, 2, 2), (75, 4, 4), (2, 75, 2), (143, 1, 143), (4, 124, 124)] {
+    for (backup, drill, worst) in
+        [(75, 0, 75), (0, 2, 2), (75, 4, 4), (2, 75, 2), (143, 1, 143), (4, 124, 124)]
+    {
         stage.stand_in("ts-hotbackup", &format!("exit {backup}"));
         stage.stand_in("rman-run", &format!("exit {drill}"));
         let before = stage.calls().matches("rman-run drill").count();
@@ -87,7 +97,10 @@ fn the_status_of_the_standby_becomes_metrics_and_a_mail_only_when_it_changes() {
     stage.stand_in("arch-ship", "kill -9 $$");
     let (status, _) = said(stage.script("report_status.sh").env("PROMETHEUS_DIR", &metrics));
     let text = std::fs::read_to_string(metrics.join("orapipe_PROD_status.prom")).unwrap();
-    assert!(status == 2 && text.contains("orapipe_tools_missing{db=\"PROD\",pipeline=\"PROD_status\"} 1\n"), "{text}");
+    assert!(
+        status == 2 && text.contains("orapipe_tools_missing{db=\"PROD\",pipeline=\"PROD_status\"} 1\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -98,7 +111,8 @@ fn the_jobs_of_a_standby_find_their_home_and_their_places() {
     std::fs::create_dir_all(home.join("bin")).unwrap();
     std::fs::write(&oratab, format!("# comment\nOTHER:/nowhere:N\nPROD:{}:N\n", home.display())).unwrap();
     let settings = stage.path("PROD.env");
-    std::fs::write(&settings, "DEST_STANDBY_DIR=/u15/standby # the copy\nDEST_ARCHLOG_DIR='/u16/arch'\n").unwrap();
+    std::fs::write(&settings, "DEST_STANDBY_DIR=/u15/standby # the copy\nDEST_ARCHLOG_DIR='/u16/arch'\n")
+        .unwrap();
     stage.stand_in("rman-run", "echo ran");
     let job = |args: &[&str]| {
         let mut command = stage.script("standby_job.sh");
@@ -107,11 +121,15 @@ fn the_jobs_of_a_standby_find_their_home_and_their_places() {
     };
     let (status, text) = job(&["drill", "--queries", "q.sql"]);
     assert_eq!(status, 0, "{text}");
-    let line = format!("rman-run drill --queries q.sql sid=PROD home={} env={}", home.display(), settings.display());
+    let line =
+        format!("rman-run drill --queries q.sql sid=PROD home={} env={}", home.display(), settings.display());
     assert!(stage.calls().contains(&line), "{line}\n{}", stage.calls());
     // It gets as far as Oracle's own programs, which are not there.
     let (status, text) = job(&["recover"]);
-    assert!(status == 64 && text.contains(&format!("{}/bin/sqlplus is not there", home.display())), "{status} {text}");
+    assert!(
+        status == 64 && text.contains(&format!("{}/bin/sqlplus is not there", home.display())),
+        "{status} {text}"
+    );
     let mut unknown = stage.script("standby_job.sh");
     let (status, text) = said(unknown.env("ORATAB", &oratab).env("ORACLE_SID", "XE").arg("drill"));
     assert!(status == 64 && text.contains("XE is not in"), "{text}");

@@ -93,7 +93,10 @@ fn every_unit_starts_something_that_is_ours_and_every_timer_has_its_unit() {
                 Some(tool) => assert!(tools.contains(&tool), "{name}: {path}"),
                 None => {
                     assert!(path.starts_with("/usr/libexec/orapipe/"), "{name}: {path}");
-                    assert!(storage.contains(&file) || repository("scripts").join(file).is_file(), "{name}: {path}");
+                    assert!(
+                        storage.contains(&file) || repository("scripts").join(file).is_file(),
+                        "{name}: {path}"
+                    );
                 }
             }
         }
@@ -117,7 +120,10 @@ fn nothing_cuts_end_backup_off_and_no_database_is_killed_with_a_unit() {
         assert!(!one("KillMode").is_empty() || name.starts_with("orapipe-failed@"), "{name}");
         if is(&BACKUP_MODE) {
             // The keeper of backup mode is another process of the same unit.
-            assert_eq!((one("KillMode"), one("KillSignal"), one("TimeoutStopSec")), ("process", "SIGTERM", "30min"));
+            assert_eq!(
+                (one("KillMode"), one("KillSignal"), one("TimeoutStopSec")),
+                ("process", "SIGTERM", "30min")
+            );
         }
         if is(&INSTANCE) {
             assert_eq!((one("KillMode"), one("SendSIGKILL")), ("process", "no"), "{name}");
@@ -135,7 +141,9 @@ fn nothing_cuts_end_backup_off_and_no_database_is_killed_with_a_unit() {
         // What would break a local connection (see the comments in the units).
         if !name.starts_with("orapipe-failed@") {
             assert_eq!((one("PrivateTmp"), one("ProtectSystem")), ("no", "full"), "{name}");
-            for broken in ["PrivateIPC", "PrivateUsers", "MemoryDenyWriteExecute", "PrivateDevices", "LockPersonality"] {
+            for broken in
+                ["PrivateIPC", "PrivateUsers", "MemoryDenyWriteExecute", "PrivateDevices", "LockPersonality"]
+            {
                 assert!(values(&text, broken).is_empty(), "{name}: {broken}");
             }
             assert_eq!(values(&text, "SuccessExitStatus").last(), Some(&"130 143"), "{name}");
@@ -151,7 +159,9 @@ fn nothing_cuts_end_backup_off_and_no_database_is_killed_with_a_unit() {
 
 #[test]
 fn the_hardening_is_the_same_everywhere() {
-    let block = |text: &str| text.split_once("# Hardening.").map(|(_, b)| b.split("\n[Install]").next().unwrap().trim().to_owned());
+    let block = |text: &str| {
+        text.split_once("# Hardening.").map(|(_, b)| b.split("\n[Install]").next().unwrap().trim().to_owned())
+    };
     let blocks: Vec<String> = services().values().filter_map(|t| block(t)).collect();
     assert!(blocks.len() >= 10, "{}", blocks.len());
     assert!(blocks.iter().all(|b| *b == blocks[0]));

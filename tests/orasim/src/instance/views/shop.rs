@@ -7,7 +7,9 @@ pub(super) fn view(inner: &Inner) -> Result<View, OraError> {
     let control = inner.control()?;
     let mut rows = Vec::new();
     for file in control.datafiles.iter().filter(|f| !f.offline) {
-        let failed = |e: &dyn std::fmt::Display| OraError::new(1115, format!("IO error reading block from file ({e})"));
+        let failed = |e: &dyn std::fmt::Display| {
+            OraError::new(1115, format!("IO error reading block from file ({e})"))
+        };
         let handle = std::fs::File::open(&file.path).map_err(|e| failed(&e))?;
         for number in 2..=file.blocks {
             // What the instance has changed and not written is what its users see.
