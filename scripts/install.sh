@@ -203,7 +203,7 @@ version=$(cat "$tree/VERSION")
 tools='arch-ship|dp-export|ib-prune|ib-snap|mailreport|rman-run|s3-get|s3-put|ts-hotbackup|zip-rotate'
 mkdir -p "$tree/lib"
 find "$tree/etc" "$tree/lib" "$tree/share/orapipe" -type f -exec sed -i -E "s#/usr/libexec/orapipe\\b#$prefix/libexec/orapipe#g
-    s#/usr/share/orapipe\\b#$prefix/share/orapipe#g
+    s#/usr/share/((doc/)?orapipe)\\b#$prefix/share/\\1#g
     s#/usr/bin/(($tools)\\b)#$prefix/bin/\\1#g
     s#(^|[^A-Za-z0-9_/])/etc/orapipe\\b#\\1$prefix/etc/orapipe#g" {} + ||
     fail "the paths in $tree cannot be written" "df -h $prefix"

@@ -94,9 +94,9 @@ build() {
         (
             cd "$sources"
             CARGO_HOME=$home RUSTFLAGS=$rust CFLAGS=$c CARGO_TARGET_DIR=$into_target/native \
-                cargo build --locked --profile dist --bins "${crate_args[@]}"
+                cargo build --locked --profile portable --bins "${crate_args[@]}"
         )
-        made=$into_target/native/dist
+        made=$into_target/native/portable
     else
         [ -e "$zig_root/complete" ] || fail "cargo-zigbuild is not in $zig_root" "scripts/setup.sh installs it"
         (
@@ -104,9 +104,9 @@ build() {
             # glibc's symbol versions from zig, which knows those of every release.
             PATH="$zig_root/bin:$PATH" CARGO_HOME=$home RUSTFLAGS=$rust CARGO_TARGET_DIR=$into_target \
                 CFLAGS_x86_64_unknown_linux_gnu=$c \
-                cargo-zigbuild zigbuild --locked --profile dist --target "$platform.$glibc_limit" --bins "${crate_args[@]}"
+                cargo-zigbuild zigbuild --locked --profile portable --target "$platform.$glibc_limit" --bins "${crate_args[@]}"
         )
-        made=$into_target/$platform/dist
+        made=$into_target/$platform/portable
     fi
     for tool in "${tools[@]}"; do install -m 0755 "$made/$tool" "$into/$tool"; done
 }
@@ -149,10 +149,11 @@ inspect() {
 # put MODE FROM TO: a file of the tree, TO below the prefix.
 put() { install -D -m "$1" -- "$2" "$stage/$3"; }
 
-# put_text MODE FROM TO: the same, with the place of the wrappers that packages have.
+# put_text MODE FROM TO: the same, with the places that packages have.
 put_text() {
     put "$1" "$2" "$3"
-    sed -i 's#/opt/orapipe/scripts\b#/usr/libexec/orapipe#g' "$stage/$3"
+    # The documents keep their folder, and so their links.
+    sed -i -E 's#/opt/orapipe/scripts\b#/usr/libexec/orapipe#g; s#(/usr/share/doc/orapipe)/([A-Z]+\.md)#\1/docs/\2#g; s#(/doc/orapipe)/docs/(README|CHANGELOG)#\1/\2#g' "$stage/$3"
 }
 
 # The tree below the prefix; /etc of the packages is etc here.

@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 usage: scripts/test.sh [TEST…]
 
-Set-up, build, format, shell scripts, lints, generated documents, licences, all tests, the demo. Stops at the first failure.
+Set-up, build, format, shell scripts, lints, generated documents, licences, packages, all tests, the demo. Stops at the first failure.
 With TEST only the tests whose names contain it are run, after the build.
 TEXT
 }
@@ -40,7 +40,7 @@ run() {
 }
 
 scripts() {
-    find scripts .ci -type f -print0 | while IFS= read -r -d '' file; do
+    find scripts .ci packaging -type f -print0 | while IFS= read -r -d '' file; do
         if [ "$(head -c 2 "$file")" = '#!' ]; then printf '%s\n' "$file"; fi
     done | sort
 }
@@ -63,5 +63,6 @@ run scripts lint_scripts
 run lints cargo clippy --locked --workspace --all-targets -- -D warnings
 run documents cargo run --locked -q -p rig --bin docs -- --check
 run licences scripts/licences.sh
+run packages scripts/package.sh --ci
 run tests cargo test --locked --workspace --no-fail-fast
 run demo scripts/demo.sh --quiet

@@ -49,7 +49,8 @@ impl Authority {
         self.dir.join("server.key")
     }
 
-    pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>> {
+    /// A TLS server that shows the certificate.
+    pub fn server_config(&self) -> Result<Arc<ServerConfig>> {
         let key = PrivateKeyDer::try_from(self.key.clone()).map_err(|e| anyhow!("the key: {e}"))?;
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()?

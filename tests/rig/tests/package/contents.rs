@@ -62,6 +62,31 @@ fn every_list_has_the_programs_their_pages_and_what_a_dba_edits() {
     }
 }
 
+/// What a unit starts, and the page that it names, are there.
+#[test]
+fn the_units_name_files_of_the_package() {
+    let packages = Packages::made();
+    let list = packages.list("deb");
+    let dir = scratch("units");
+    done(Command::new("dpkg-deb").arg("-x").arg(packages.deb()).arg(dir.path()));
+    let units: Vec<_> =
+        list.keys().filter(|p| p.starts_with("usr/lib/systemd/system/") && p.contains("service")).collect();
+    assert!(!units.is_empty());
+    for unit in units {
+        let text = std::fs::read_to_string(dir.path().join(unit)).unwrap();
+        for line in text.lines().filter(|l| l.starts_with("Exec") || l.starts_with("Documentation=file:")) {
+            for word in line.split(|c: char| c.is_whitespace() || "=\"';,".contains(c)) {
+                let path = word.trim_start_matches("file://").trim_start_matches(['-', '+', '!', '@', ':']);
+                let ours = ["/usr/libexec/orapipe/", "/usr/share/doc/orapipe/", "/usr/share/orapipe/"];
+                let program = path.strip_prefix("/usr/bin/").is_some_and(|p| TOOLS.contains(&p));
+                if program || ours.iter().any(|o| path.starts_with(o)) {
+                    assert!(list.contains_key(path.trim_start_matches('/')), "{unit}: {path}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn no_program_needs_a_c_library_younger_than_that_of_oracle_linux_7() {
     let packages = Packages::made();

@@ -18,7 +18,10 @@ fn debian(glibc: &str) -> Root {
     };
     let status = installed("libc6", glibc) + &installed("bash", "4.2-1");
     std::fs::write(root.path(BOOKS).join("status"), status).unwrap();
-    std::fs::write(root.path(BOOKS).join("available"), "").unwrap();
+    for empty in ["available", "info/bash.list", "info/bash.md5sums", "info/libc6.list", "info/libc6.md5sums"]
+    {
+        std::fs::write(root.path(BOOKS).join(empty), "").unwrap();
+    }
     root
 }
 

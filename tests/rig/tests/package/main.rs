@@ -7,6 +7,7 @@ mod contents;
 mod deb;
 mod making;
 mod prefix;
+mod programs;
 mod root;
 mod rpm;
 mod stage;
