@@ -39,7 +39,8 @@ const fn entry(
     Entry { code, nature, meaning, cause, cure }
 }
 
-fn entries() -> impl Iterator<Item = &'static Entry> {
+/// Every code that is explained: our statuses, those of rsync, ssh and expdp, messages of Oracle and of RMAN.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
     statuses::STATUSES.iter().chain(messages::MESSAGES).chain(rman::MESSAGES)
 }
 

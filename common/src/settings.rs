@@ -94,6 +94,16 @@ const KNOWN: &[&str] = &[
     "SMTP_PASSWORD_FILE",
     "EMAIL_FROM",
     "EMAIL_TO",
+    // Second names, what the AWS SDK reads, and what only the scripts read.
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "SOURCE_INFINIBOX_CA_FILE",
+    "SOURCE_INFINIBOX_PASSWORD_FILE",
+    "DR_MONITOR_INTERVAL",
+    "DR_SESSION",
+    "DR_STOP_LIMIT",
+    "ORAPIPE_BIN",
 ];
 
 /// Every name that a line of an env file may set without being called a typo.

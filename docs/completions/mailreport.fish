@@ -6,7 +6,7 @@ en\t''"
 complete -c mailreport -l only -d 'Send the mail always, only when the verdict is not "success", or only when it differs from the last one of --history' -r -f -a "failure\t''
 change\t''
 always\t''"
-complete -c mailreport -l expect -d 'Tools that must have reported: a pipeline without one of them is a critical failure' -r
+complete -c mailreport -l expect -d 'Tools that must have reported: a pipeline without one of them is a critical failure. TOOL:DB and TOOL:DB@HOST expect it from one database, where the records are of many' -r
 complete -c mailreport -l history -d 'Keep one line per run in FILE, for the charts, the last good backups and --only change' -r -F
 complete -c mailreport -l smtp-server -d 'Mail server' -r
 complete -c mailreport -l smtp-port -d 'Port of the mail server' -r
@@ -22,7 +22,7 @@ complete -c mailreport -l sendmail -d 'Hand the mail to a local program, called 
 complete -c mailreport -l spool -d 'Keep mails that could not be sent in DIR [default: spool in the state directory]' -r -F
 complete -c mailreport -l output -d 'Write the mail to FILE (.eml) as well; without SMTP_SERVER and --sendmail that is all' -r -F
 complete -c mailreport -l html -d 'Write the HTML part to FILE' -r -F
-complete -c mailreport -l prometheus -d 'Write metrics to FILE for the textfile collector of the node exporter; its name must end in .prom' -r -F
+complete -c mailreport -l prometheus -d 'Write metrics to FILE for the textfile collector of the node exporter; its name must end in .prom. One file per pipeline: of orapipe_NAME.prom every metric gets the label pipeline="NAME"' -r -F
 complete -c mailreport -l ping -d 'Request URL after a success and URL/fail after anything else, as healthchecks.io wants it' -r
 complete -c mailreport -l env-file -d 'Read settings from FILE: lines NAME=value, as in a .env file. The environment wins over the file' -r -F
 complete -c mailreport -l state-dir -d 'Keep state and locks in DIR [default: ~/.local/state/orapipe]' -r -F

@@ -17,6 +17,15 @@ complete -c rman-run -l source-dir -d 'Restore from the pieces in DIR when stand
 complete -c rman-run -l dbid -d 'plan and restore: the database that is meant, when the records are of several' -r
 complete -c rman-run -l without -d 'plan and restore: take this piece as lost: a path, a key, or the last part of one. May be repeated' -r
 complete -c rman-run -l map -d 'Restore datafiles below SRC to below DST, the longest SRC wins. May be repeated' -r
+complete -c rman-run -l queries -d 'Ask the test queries in FILE: SELECT statements with one value each, ended by ";". A line "-- expect: VALUE" before one says what must come, "-- name: NAME" what to call it' -r -F
+complete -c rman-run -l logs -d 'Manual recovery: archived logs arrive in DIR; may be repeated' -r -F
+complete -c rman-run -l pfile -d 'Start the instance with this parameter file, where it has no spfile' -r -F
+complete -c rman-run -l query-limit -d 'Time for each test query' -r
+complete -c rman-run -l open-limit -d 'Ask no more queries when the database has been open for so long' -r
+complete -c rman-run -l step-limit -d 'Time for each of: cancel recovery, open, shut down, mount, recover' -r
+complete -c rman-run -l resume-wait -d 'Wait so long for new redo that proves that recovery goes on' -r
+complete -c rman-run -l give-up -d 'Go on trying for so long to put the standby back; what is left then is for the next --recover' -r
+complete -c rman-run -l settle -d 'After a drill that was killed, or a step that did not answer, watch the standby for so long: the server may still do what it was asked for' -r
 complete -c rman-run -l env-file -d 'Read settings from FILE: lines NAME=value, as in a .env file. The environment wins over the file' -r -F
 complete -c rman-run -l state-dir -d 'Keep state and locks in DIR [default: ~/.local/state/orapipe]' -r -F
 complete -c rman-run -l log-dir -d 'Write log files to DIR [default: the state directory]' -r -F
@@ -28,6 +37,9 @@ complete -c rman-run -l spfile -d 'Restore the server parameter file first'
 complete -c rman-run -l resetlogs -d 'Open with RESETLOGS even after a complete recovery'
 complete -c rman-run -l no-resetlogs -d 'Leave the database mounted after an incomplete recovery, to be opened by hand'
 complete -c rman-run -l force -d 'Overwrite a database that is open'
+complete -c rman-run -l recover -d 'Only put back what an earlier drill has left; nothing to do is a success'
+complete -c rman-run -l verify-evidence -d 'Only check the chain of evidence; status 5 when a line was changed, removed or moved'
+complete -c rman-run -l as-keeper -d 'Given by the keeper of a drill that was killed'
 complete -c rman-run -s n -l dry-run -d 'Print the plan as `planned` records and change nothing anywhere'
 complete -c rman-run -l json -d 'Write JSON Lines to standard output even when it is a terminal'
 complete -c rman-run -s v -l verbose -d 'Show the steps on standard error'

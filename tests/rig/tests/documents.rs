@@ -3,6 +3,16 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
 
+// The lab of the restores has more than is used here.
+#[allow(dead_code)]
+#[path = "rmans3/lab.rs"]
+mod lab;
+mod written {
+    pub mod claims;
+    pub mod commands;
+    pub mod guide;
+}
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,8 +34,10 @@ fn output(program: &Path, args: &[&str]) -> (i32, String) {
 }
 
 /// The tools, and the page of each.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 10] = [
     ("arch-ship", "arch-ship/README.md"),
+    ("ib-snap", "ib-snap/README.md"),
+    ("ib-prune", "ib-prune/README.md"),
     ("ts-hotbackup", "ts-hotbackup/README.md"),
     ("rman-run", "rman-run/README.md"),
     ("s3-put", "s3-put/README.md"),
@@ -60,7 +72,7 @@ fn every_exit_status_of_the_contract_is_in_every_help() {
         let never: &[&str] = match tool {
             "s3-put" => &["5", "124"],
             "s3-get" => &["124"],
-            "dp-export" => &["5"],
+            "dp-export" | "ib-snap" => &["5"],
             _ => &[],
         };
         let all = ["0", "1", "2", "3", "4", "5", "64", "75", "124", "130", "143"];
@@ -81,14 +93,59 @@ fn every_crate_has_a_licence_that_we_may_ship() {
     assert_eq!(status, 0, "{said}");
 }
 
-#[test]
-fn every_file_that_the_readme_links_to_is_there_and_every_tool_is_linked() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let links: Vec<_> = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-    for link in links.iter().filter(|l| !l.starts_with("https://")) {
-        assert!(root().join(link).exists(), "README.md links to {link}");
+/// README, its translation, the pages of the tools, and everything in docs.
+fn documents() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        ["README.md", "README.pt-BR.md", "packaging/README.md"].map(PathBuf::from).into();
+    found.extend(PAGES.iter().map(|(_, page)| PathBuf::from(page)));
+    for entry in std::fs::read_dir(root().join("docs")).unwrap() {
+        let name = PathBuf::from("docs").join(entry.unwrap().file_name());
+        if name.extension().is_some_and(|e| e == "md") {
+            found.push(name);
+        }
     }
-    for (tool, page) in PAGES {
-        assert!(links.contains(&page), "README.md does not link to the page of {tool}");
+    found.sort();
+    found
+}
+
+/// The fenced blocks of a document, with their languages.
+fn blocks(document: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(root().join(document)).unwrap();
+    let mut blocks: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line.strip_prefix("```") {
+            Some(kind) if !inside => {
+                blocks.push((kind.to_owned(), String::new()));
+                inside = true;
+            }
+            Some("") => inside = false,
+            _ if inside => blocks.last_mut().unwrap().1.push_str(&format!("{line}\n")),
+            _ => {}
+        }
+    }
+    assert!(!inside, "{}: a block without its end", document.display());
+    blocks
+}
+
+#[test]
+fn every_file_that_a_document_links_to_is_there_and_every_tool_is_linked() {
+    for document in documents() {
+        let text = std::fs::read_to_string(root().join(&document)).unwrap();
+        let links: Vec<_> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        let here = root().join(document.parent().unwrap());
+        for link in links.iter().filter(|l| !l.starts_with("https://")) {
+            let file = link.split('#').next().unwrap();
+            assert!(file.is_empty() || here.join(file).exists(), "{} links to {link}", document.display());
+        }
+        if document.to_string_lossy().starts_with("README") {
+            for (tool, page) in PAGES {
+                assert!(links.contains(&page), "{} does not link to the page of {tool}", document.display());
+            }
+            for entry in documents().iter().filter(|d| d.starts_with("docs")) {
+                let link = entry.to_string_lossy().into_owned();
+                assert!(links.contains(&link.as_str()), "{} does not link to {link}", document.display());
+            }
+        }
     }
 }

@@ -18,7 +18,9 @@ mod stage;
 mod dropped {
     pub mod backups;
     pub mod exports;
+    pub mod first;
     pub mod place;
+    pub mod settings;
     pub mod shipping;
     pub mod tablespaces;
     pub mod windows;

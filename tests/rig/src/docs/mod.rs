@@ -1,6 +1,7 @@
 //! Documents that are made from the sources: schemas, table of records, man pages, completions, options in the READMEs.
 
 mod records;
+mod settings;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub(crate) use records::bind_type;
+pub use settings::{flags, second_names, settings, without_flag, Setting};
 pub use tools::{forget_settings, help};
 
 /// Every generated file: path from the repository's root, content.
@@ -18,6 +20,7 @@ pub use tools::{forget_settings, help};
 pub fn generate(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut files = records::files()?;
     files.extend(tools::files(root)?);
+    files.extend(settings::files(root)?);
     Ok(files)
 }
 
