@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use rig::host::write_program;
+
 use crate::root::Root;
-use crate::stage::{done, modes, old, said, Packages, ENV_FILE};
+use crate::stage::{done, modes, old, said, scratch, Packages, ENV_FILE};
 
 const BOOKS: &str = "var/lib/dpkg";
 
@@ -31,6 +33,8 @@ fn dpkg(root: &Root, action: &str) -> Command {
     command
         .arg(format!("--root={}", root.path("").display()))
         .args(["--force-confdef", "--force-confold", "--no-triggers", action])
+        // Whatever this machine's own settings leave out, and not into its own log.
+        .args(["--path-include=*", &format!("--log={}", root.path("var/log/dpkg.log").display())])
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("DEBIAN_FRONTEND", "noninteractive");
     command
@@ -94,4 +98,40 @@ fn an_older_c_library_is_refused() {
     let (status, said) = said(dpkg(&root, "--install").arg(Packages::made().deb()));
     assert_ne!(status, 0, "{said}");
     assert!(said.contains("libc6 (>= 2.17)"), "{said}");
+}
+
+/// At removal what runs is ended before its programs go; at an upgrade it goes on.
+#[test]
+fn units_are_stopped_at_removal_only() {
+    let packages = Packages::made();
+    let dir = scratch("control");
+    done(Command::new("dpkg-deb").arg("-e").arg(packages.deb()).arg(dir.path()));
+    let calls = dir.path().join("calls");
+    write_program(&dir.path().join("systemctl"), &format!("#!/bin/sh\necho \"$*\" >>{}\n", calls.display()))
+        .unwrap();
+    std::fs::create_dir(dir.path().join("running")).unwrap();
+    let run = |script: &str, args: &[&str]| {
+        let _none = std::fs::remove_file(&calls);
+        let text = std::fs::read_to_string(dir.path().join(script)).unwrap();
+        let copy = dir.path().join("copy");
+        // As if systemd ran here.
+        let running = dir.path().join("running").display().to_string();
+        assert!(text.contains("/run/systemd/system"));
+        write_program(&copy, &text.replace("/run/systemd/system", &running)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", dir.path().display());
+        assert_eq!(done(Command::new(&copy).args(args).env("PATH", path)), "");
+        std::fs::read_to_string(&calls).unwrap_or_default()
+    };
+    for upgrade in [["upgrade", "9.9.9"], ["1", ""]] {
+        assert_eq!(run("prerm", &upgrade), "");
+    }
+    for removal in [["remove", ""], ["0", ""]] {
+        let calls = run("prerm", &removal);
+        for unit in packages.list("deb").keys().filter_map(|p| p.strip_prefix("usr/lib/systemd/system/")) {
+            assert!(calls.contains(&format!("stop {}\n", unit.replace("@.", "@*."))), "{unit}: {calls}");
+            assert!(calls.contains(&format!("disable {unit}\n")), "{unit}: {calls}");
+        }
+    }
+    assert_eq!(run("postinst", &["configure", ""]), "daemon-reload\n");
+    assert_eq!(run("postrm", &["remove"]), "daemon-reload\n");
 }

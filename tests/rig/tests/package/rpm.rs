@@ -33,7 +33,7 @@ fn it_brings_what_its_list_says_and_takes_it_away_again() {
     let packages = Packages::made();
     let root = redhat();
     // The root knows no C library; what is asked for is looked at below.
-    assert_eq!(said(rpm(&root, "-i").arg("--nodeps").arg(packages.rpm())), "");
+    assert_eq!(said(rpm(&root, "-i").args(["--nodeps", "--includedocs"]).arg(packages.rpm())), "");
     assert_eq!(modes(&root.brought()), packages.list("rpm"));
     root.try_it(&packages.version);
     assert_eq!(said(rpm(&root, "-V").args(["--nodeps", "orapipe"])), "");
@@ -60,14 +60,14 @@ fn it_brings_what_its_list_says_and_takes_it_away_again() {
 #[test]
 fn an_upgrade_keeps_the_env_file_that_was_edited() {
     let root = redhat();
-    done(rpm(&root, "-i").arg("--nodeps").arg(old().rpm()));
+    done(rpm(&root, "-i").args(["--nodeps", "--includedocs"]).arg(old().rpm()));
     assert!(root.path("usr/libexec/orapipe/gone.sh").exists());
     let edited = "ORACLE_SID=OURS\n";
     std::fs::write(root.path(ENV_FILE), edited).unwrap();
     std::fs::write(root.path("etc/orapipe/PROD.env"), edited).unwrap();
 
     let packages = Packages::made();
-    let said = done(rpm(&root, "-U").arg("--nodeps").arg(packages.rpm()));
+    let said = done(rpm(&root, "-U").args(["--nodeps", "--includedocs"]).arg(packages.rpm()));
     assert!(said.contains(&format!("{ENV_FILE}.rpmnew")), "{said}");
     assert_eq!(std::fs::read_to_string(root.path(ENV_FILE)).unwrap(), edited);
     assert!(!root.path("usr/libexec/orapipe/gone.sh").exists());
