@@ -14,7 +14,7 @@ pub struct DrillArgs {
     #[arg(long, value_name = "FILE", env = "DRILL_QUERIES")]
     pub queries: Option<PathBuf>,
 
-    /// Manual recovery: archived logs arrive in DIR; may be repeated [env: also ARCHLOG_DIR]
+    /// Manual recovery: archived logs arrive in DIR; may be repeated
     #[arg(long, value_name = "DIR", env = "DEST_ARCHLOG_DIR", value_parser = super::directory)]
     pub logs: Vec<PathBuf>,
 

@@ -218,7 +218,11 @@ fn open_and_ask(
     let opened = standby.open()?;
     let since = Instant::now();
     journal.scn = Some(opened.scn);
-    journal.before = journal.before.max(opened.scn).max(opened.current);
+    journal.before = journal.before.max(opened.scn);
+    if now.managed {
+        // Its checkpoints come late, so CURRENT_SCN is what is looked at.
+        journal.before = journal.before.max(opened.current);
+    }
     journal.time.clone_from(&opened.time);
     journal.opened = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
     journal.save(state_dir)?;
@@ -354,6 +358,10 @@ fn finish(
     };
     let (line, problems) =
         Evidence::of(&target.state_dir, &target.sid).append(&mut record, &target.frame.out)?;
+    // Nobody may be listening any more; the standby and its evidence are none the worse for it.
+    if back.is_ok() {
+        journal.remove(&target.state_dir)?;
+    }
     target.frame.out.emit_kept(&record, &line)?;
     let passed = record.queries.iter().filter(|q| q.verdict == QueryVerdict::Passed).count() as u64;
     report.count("queries", record.queries.len() as u64);
@@ -372,7 +380,6 @@ fn finish(
             code: None,
         }));
     }
-    journal.remove(&target.state_dir)?;
     report.exit = Some(report.exit.unwrap_or(Exit::Success).worse(proof.exit.unwrap_or(Exit::Success)));
     Ok(drill)
 }
