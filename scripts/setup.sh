@@ -164,9 +164,11 @@ build_garage() {
 }
 
 # Programs from PyPI that only the tests need, each set in a virtual environment of its own, by version and hash:
-# name, the file with versions and hashes, a program that is in it then
+# name, the file with versions and hashes, a program that is in it then, and for sets with sources (and with every package
+# listed) what builds them
 venvs='
-ansible     fleet/requirements.txt           ansible-playbook
+ansible     fleet/requirements.txt                 ansible-playbook
+infinidat   tests/ibsim/clients/requirements.txt   pip                tests/ibsim/clients/build.txt
 '
 venv_root() { printf '%s/orapipe/venv-%s' "${XDG_CACHE_HOME:-$HOME/.cache}" "$1"; }
 # The copy of the requirements is the last file that a build writes.
@@ -175,9 +177,9 @@ venv_is_there() { [ -x "$(venv_root "$1")/bin/$3" ] && cmp -s "$2" "$(venv_root 
 missing_venvs=()
 if [ "$demo_only" = no ]; then
     cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
-    while read -r name requirements program; do
+    while read -r name requirements program builders; do
         [ -n "$name" ] || continue
-        venv_is_there "$name" "$requirements" "$program" || missing_venvs+=("$name $requirements $program")
+        venv_is_there "$name" "$requirements" "$program" || missing_venvs+=("$name $requirements $program $builders")
     done <<<"$venvs"
 fi
 
@@ -201,7 +203,12 @@ build_venv() {
     rm -rf "$root"
     mkdir -p "${root%/*}"
     "$python" -m venv "$root"
-    "$root/bin/pip" install -q --disable-pip-version-check --no-input --require-hashes --only-binary :all: -r "$2" ||
+    local pip=("$root/bin/pip" install -q --disable-pip-version-check --no-input --require-hashes)
+    if [ -n "${4-}" ]; then
+        "${pip[@]}" --only-binary :all: --no-deps -r "$4" && "${pip[@]}" --no-deps --no-build-isolation -r "$2"
+    else
+        "${pip[@]}" --only-binary :all: -r "$2"
+    fi ||
         fail "$1 could not be installed" "run scripts/setup.sh again; it needs PyPI or a mirror (PIP_INDEX_URL)"
     cp "$2" "$root/requirements.txt"
 }
@@ -278,7 +285,7 @@ fi
 if [ "$garage" = missing ]; then build_garage; fi
 if [ "$packer" = missing ]; then install_packer; fi
 for venv in ${missing_venvs[@]+"${missing_venvs[@]}"}; do
-    # shellcheck disable=SC2086 # its three words
+    # shellcheck disable=SC2086 # its words
     build_venv $venv
 done
 say "ready: $(cargo --version), $(rsync --version | head -n 1), $(ssh -V 2>&1)"

@@ -22,7 +22,7 @@ use crate::state::group::Group;
 use crate::state::{Change, Object, State};
 
 /// Bytes of a volume that says nothing of its size: 1 TiB.
-const SIZE: u64 = 1 << 40;
+pub(crate) const SIZE: u64 = 1 << 40;
 
 /// A running array. Dropping it ends every connection.
 #[derive(Debug)]
@@ -66,9 +66,10 @@ impl Array {
             rules: Mutex::default(),
             log: Mutex::default(),
             addresses: Mutex::new(vec![Address::Up; config.addresses]),
+            ports: Mutex::default(),
             latency: Mutex::new(config.latency),
             keep_alive: Mutex::new(config.keep_alive),
-            admin: AtomicBool::new(true),
+            admin: AtomicBool::new(config.door),
             under_way: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             start: Instant::now(),
@@ -91,6 +92,8 @@ impl Array {
                 runtime.spawn(accept(listener, Arc::clone(&shared), address, acceptor));
             }
         }
+        *lock(&shared.ports) =
+            http.iter().zip(&https).map(|(plain, secure)| (plain.to_string(), secure.to_string())).collect();
         Ok(Self { shared, http, https, ca_file, runtime: Some(runtime), _dir: temporary })
     }
 
@@ -311,6 +314,19 @@ impl Array {
     /// How many [`Array::requests`] there are.
     pub fn count(&self, method: &str, path: &str) -> usize {
         self.requests(method, path).len()
+    }
+
+    /// Waits until that many requests of a method and path have come, answered or not.
+    ///
+    /// # Errors
+    /// When they have not come in the time given.
+    pub fn wait_for(&self, method: &str, path: &str, n: usize, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        while self.count(method, path) < n {
+            ensure!(Instant::now() < end, "{n} requests {method} {path} have not come in {limit:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Waits until nothing is under way, late executions included.

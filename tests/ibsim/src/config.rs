@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 
+use crate::bytes::Freezer;
 use crate::guesses::Guesses;
 
 /// The password of every account here; told apart from every other word, so that a test finds it where it must not be.
@@ -139,9 +140,6 @@ pub enum Certificate {
     WrongName,
 }
 
-/// Who has to stand still while bytes are cut; see [`crate::bytes`].
-pub use crate::bytes::Freezer;
-
 /// What kind of array to start.
 #[derive(Clone)]
 pub struct Config {
@@ -176,6 +174,8 @@ pub struct Config {
     pub guesses: Guesses,
     /// Where the bytes of snapshots are kept; a temporary directory when it is not given.
     pub dir: Option<PathBuf>,
+    /// `/_sim/…` answers; see [`crate::admin`].
+    pub door: bool,
     /// Makes the writers stand still while bytes are cut.
     pub freezer: Option<Freezer>,
 }
@@ -215,6 +215,7 @@ impl Default for Config {
             pool_size: 100 << 40,
             guesses: Guesses::default(),
             dir: None,
+            door: false,
             freezer: None,
         }
     }

@@ -18,6 +18,16 @@ enum Of {
     Group(u64),
 }
 
+impl Of {
+    fn told(self) -> (u64, &'static str) {
+        match self {
+            Self::System => (0, "system"),
+            Self::Volume(id) => (id, "volume"),
+            Self::Group(id) => (id, "cg"),
+        }
+    }
+}
+
 pub fn handle(state: &mut State, ask: &Ask<'_>) -> Answer<Reply> {
     let two = state.config.version.has_metadata_2();
     if let ("GET", ["metadata"]) = (ask.method, ask.path.as_slice()) {
@@ -34,11 +44,7 @@ pub fn handle(state: &mut State, ask: &Ask<'_>) -> Answer<Reply> {
     let mine = kept(state, of).cloned().unwrap_or_default();
     match (ask.method, &ask.path[2..]) {
         ("GET", []) if two => {
-            let (id, kind) = match of {
-                Of::System => (0, "system"),
-                Of::Volume(id) => (id, "volume"),
-                Of::Group(id) => (id, "cg"),
-            };
+            let (id, kind) = of.told();
             listing(state, ask, &list(id, kind, &mine))
         }
         ("GET", []) => {
@@ -50,11 +56,7 @@ pub fn handle(state: &mut State, ask: &Ask<'_>) -> Answer<Reply> {
             if !two {
                 return Ok(Reply::ok(value.clone().into()));
             }
-            let (id, kind) = match of {
-                Of::System => (0, "system"),
-                Of::Volume(id) => (id, "volume"),
-                Of::Group(id) => (id, "cg"),
-            };
+            let (id, kind) = of.told();
             let one = entry(id, kind, key, value);
             Ok(Reply::ok(crate::query::show(&one, ask.query, state)))
         }
@@ -64,12 +66,12 @@ pub fn handle(state: &mut State, ask: &Ask<'_>) -> Answer<Reply> {
             if let Some(kept) = kept_mut(state, of) {
                 kept.clear();
             }
-            Ok(Reply::ok(Value::Null))
+            Ok(Reply::ok(written(state, of, mine, two)))
         }
         ("DELETE", [key]) => {
             allowed(state, ask, of)?;
             let gone = kept_mut(state, of).and_then(|m| m.remove(*key)).ok_or_else(|| no_key(key))?;
-            Ok(Reply::ok(serde_json::json!({"key": key, "value": gone})))
+            Ok(Reply::ok(written(state, of, BTreeMap::from([((*key).to_owned(), gone)]), two)))
         }
         _ => Err(no_path(ask)),
     }
@@ -135,6 +137,20 @@ fn list(id: u64, kind: &'static str, metadata: &BTreeMap<String, String>) -> Vec
     metadata.iter().map(|(key, value)| entry(id, kind, key, value)).collect()
 }
 
+/// What a change answers: the Go client reads a list of what was written or deleted.
+fn written(state: &State, of: Of, what: BTreeMap<String, String>, two: bool) -> Value {
+    if !two {
+        let plain: Map<String, Value> = what.into_iter().map(|(k, v)| (k, v.into())).collect();
+        return plain.into();
+    }
+    let (id, kind) = of.told();
+    let all = list(id, kind, &what);
+    all.iter()
+        .map(|e| crate::query::show(e, &crate::query::Query::default(), state))
+        .collect::<Vec<_>>()
+        .into()
+}
+
 fn listing(state: &State, ask: &Ask<'_>, entries: &[Entry]) -> Answer<Reply> {
     let mut guesses = state.config.guesses.clone();
     if guesses.metadata_paged {
@@ -167,9 +183,9 @@ fn put(state: &mut State, ask: &Ask<'_>, of: Of) -> Answer<Reply> {
         }
         new.insert(key, value);
     }
-    let shown: Map<String, Value> = new.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
     if let Some(kept) = kept_mut(state, of) {
-        kept.extend(new);
+        kept.extend(new.clone());
     }
-    Ok(Reply::ok(shown.into()))
+    let two = state.config.version.has_metadata_2();
+    Ok(Reply::ok(written(state, of, new, two)))
 }

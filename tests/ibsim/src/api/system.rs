@@ -7,7 +7,7 @@ use super::{no_path, number, Ask, Reply};
 use crate::config::Version;
 use crate::error::{Answer, ApiError};
 use crate::query::{page, show};
-use crate::state::small::Lun;
+use crate::state::small::{Lun, Replica};
 use crate::state::State;
 
 /// Answered without credentials: the SDK asks before it logs in.
@@ -130,6 +130,39 @@ fn hosts(state: &mut State, ask: &Ask<'_>) -> Answer<Reply> {
             state.hosts.remove(&id);
             state.luns.retain(|l| l.host_id != id);
             Ok(reply)
+        }
+        ("POST", ["hosts", id, "ports"]) => {
+            let id = number(id)?;
+            let body = ask.object(state)?;
+            let kind = text(&body, "type")?.ok_or_else(|| missing("type"))?;
+            let address = text(&body, "address")?.ok_or_else(|| missing("address"))?;
+            shown_host(state, ask, id)?;
+            if let Some(host) = state.hosts.values().find(|h| h.ports.iter().any(|(_, a)| *a == address)) {
+                let message = format!("port {address} belongs to host {}", host.name);
+                return Err(ApiError::new(409, "PORT_ALREADY_BELONGS_TO_HOST", message));
+            }
+            if let Some(host) = state.hosts.get_mut(&id) {
+                host.ports.push((kind.clone(), address.clone()));
+            }
+            Ok(Reply::created(json!({"type": kind, "address": address, "host_id": id})))
+        }
+        ("GET", ["replicas"]) => {
+            let of = |v: &crate::state::Volume| -> Vec<Replica> {
+                let one = |id: &u64| Replica { id: *id, volume_id: v.id, is_source: v.rmr_source };
+                v.replica_ids.iter().map(one).collect()
+            };
+            let all: Vec<Replica> = state.volumes.values().flat_map(of).collect();
+            Ok(page(all.iter(), ask.query, state, &guesses)?.into())
+        }
+        ("GET", ["components", "nodes"]) => {
+            let port = |node: u64| {
+                let wwpn = format!("5742b0f0{:04x}{node:02x}11", state.config.serial);
+                json!({"wwpn": wwpn, "link_state": "UP", "state": "OK", "enabled": true})
+            };
+            let nodes = [1, 2, 3].map(
+                |n| json!({"id": n, "name": format!("node-{n}"), "state": "ACTIVE", "fc_ports": [port(n)]}),
+            );
+            Ok(Reply::ok(json!(nodes)))
         }
         ("GET", ["hosts", id, "luns"]) => {
             let id = number(id)?;

@@ -32,7 +32,9 @@ pub fn handle(state: &mut State, ask: &Ask<'_>) -> Answer<Reply> {
             let body = ask.json(state)?;
             let source = body.as_u64().or_else(|| body.get("source_id").and_then(Value::as_u64));
             let source = source.ok_or_else(|| missing("source_id"))?;
-            overwrite(state, ask, number(id)?, source)
+            overwrite(state, ask, number(id)?, source)?;
+            // The Go client reads a truth value here.
+            Ok(Reply::ok(true.into()))
         }
         ("POST", [id, "refresh"]) => {
             let body = ask.object(state)?;

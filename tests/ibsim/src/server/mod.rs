@@ -40,9 +40,11 @@ pub struct Shared {
     pub rules: Mutex<Rules>,
     pub log: Mutex<Vec<Request>>,
     pub addresses: Mutex<Vec<Address>>,
+    /// `host:port` of each address: HTTP, HTTPS.
+    pub ports: Mutex<Vec<(String, String)>>,
     pub latency: Mutex<Duration>,
     pub keep_alive: Mutex<Duration>,
-    /// A listing or a deletion by the tests' own door asks nobody.
+    /// The tests' own door is open.
     pub admin: AtomicBool,
     pub under_way: AtomicUsize,
     pub connections: AtomicU64,

@@ -97,7 +97,7 @@ pub async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, line
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
     let body = String::from_utf8_lossy(&body.collect().await?.to_bytes()).into_owned();
     if let Some(rest) = path.strip_prefix("/_sim/").filter(|_| shared.admin.load(Ordering::SeqCst)) {
-        return Ok(admin::answer(&shared, head.method.as_str(), rest, &query, &body).await);
+        return Ok(admin::answer(&shared, head.method.as_str(), rest, &body).await);
     }
     let inside = path.strip_prefix("/api/rest").map_or_else(|| path.clone(), decode);
     let pairs = query.split('&').filter(|p| !p.is_empty());

@@ -15,7 +15,6 @@ use anyhow::Result;
 use crate::bytes;
 use crate::config::{Config, Role};
 use crate::error::{Answer, ApiError};
-use crate::query::int;
 use group::Group;
 use small::{Host, Lun, Pool, User};
 pub use volume::{Object, Volume};
@@ -162,7 +161,7 @@ impl State {
 
     pub fn add_host(&mut self, name: &str) -> u64 {
         let (id, created_at) = (self.id(), self.now());
-        self.hosts.insert(id, Host { id, name: name.into(), created_at });
+        self.hosts.insert(id, Host { id, name: name.into(), ports: Vec::new(), created_at });
         id
     }
 
@@ -518,10 +517,5 @@ impl State {
         let by_name = self.names.get(id_or_name).copied();
         let by_id = || id_or_name.parse().ok().filter(|id| self.volumes.contains_key(id));
         by_name.or_else(by_id).ok_or_else(|| anyhow::anyhow!("there is no volume or snapshot {id_or_name}"))
-    }
-
-    /// A number that the API writes in a body.
-    pub fn json_id(id: u64) -> i64 {
-        int(id)
     }
 }

@@ -96,6 +96,8 @@ impl Item for Pool {
 pub struct Host {
     pub id: u64,
     pub name: String,
+    /// Type and address.
+    pub ports: Vec<(String, String)>,
     pub created_at: i64,
 }
 
@@ -125,7 +127,13 @@ impl Item for Host {
                     .collect::<Vec<_>>()
                     .into(),
             ),
-            "ports" => Field::Other(json!([])),
+            "ports" => Field::Other(
+                self.ports
+                    .iter()
+                    .map(|(kind, address)| json!({"type": kind, "address": address, "host_id": self.id}))
+                    .collect::<Vec<_>>()
+                    .into(),
+            ),
             "host_cluster_id" => Field::Int(0),
             "created_at" | "updated_at" => Field::Int(self.created_at),
             "host_type" => Field::text("Regular"),
@@ -233,6 +241,36 @@ impl Item for Entry {
             "key" => Field::text(&self.key),
             "value" => Field::text(&self.value),
             "object_type" => Field::text(self.object_type),
+            _ => return None,
+        })
+    }
+}
+
+/// The replication of one volume, as seen from here.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    pub id: u64,
+    pub volume_id: u64,
+    pub is_source: bool,
+}
+
+impl Item for Replica {
+    type Around = State;
+
+    fn names(_: &State) -> Vec<&'static str> {
+        let ids = ["id", "entity_type", "local_entity_id", "local_volume_id", "local_cg_id", "remote_cg_id"];
+        ids.into_iter().chain(["role", "state", "replication_type"]).collect()
+    }
+
+    fn field(&self, name: &str, _: &State) -> Option<Field> {
+        Some(match name {
+            "id" => Field::id(Some(self.id)),
+            "entity_type" => Field::Literal("VOLUME", 0),
+            "local_entity_id" | "local_volume_id" => Field::id(Some(self.volume_id)),
+            "local_cg_id" | "remote_cg_id" => Field::Null,
+            "role" => Field::text(if self.is_source { "SOURCE" } else { "TARGET" }),
+            "state" => Field::text("ACTIVE"),
+            "replication_type" => Field::text("ASYNC"),
             _ => return None,
         })
     }
