@@ -203,7 +203,9 @@ fn report_kept(frame: &Frame, found: &Found, decided: &Decided) -> anyhow::Resul
             ..Kept::default()
         })?;
     }
-    for decision in decided.plan.iter().filter(|d| d.fate == Fate::Kept) {
+    // Sets of another prefix were looked at for the archived logs that they need, and are nobody's business here.
+    let asked = |d: &&Decision| d.fate == Fate::Kept && d.set.members().any(|s| s.chosen);
+    for decision in decided.plan.iter().filter(asked) {
         for snapshot in decision.set.members() {
             n += 1;
             frame.out.emit(&kept(&found.seen, snapshot, &decision.reason, found.now))?;

@@ -16,7 +16,7 @@ fn killed_at_any_deletion_it_is_finished_by_the_next_run() {
         let stage = Stage::prod(&AGES).unwrap();
         let fault = if executed { Fault::HangAfter } else { Fault::Hang };
         stage.array.faults(vec![Rule::on("DELETE", "", fault).nth(n)]).unwrap();
-        let tool = stage.tool().unwrap().args(["--array-timeout", "60s"]);
+        let tool = stage.tool_within("60s").unwrap();
         let mut run = tool.start().unwrap();
         run.until(SOON, "the deletion", |_| Ok(stage.array.count("DELETE", "") == n)).unwrap();
         std::thread::sleep(Duration::from_millis(20));

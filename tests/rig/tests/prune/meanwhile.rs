@@ -80,7 +80,7 @@ fn after_a_slow_deletion_the_rest_of_the_set_is_looked_at_again() {
         ])
         .unwrap();
     let before = stage.there();
-    let tool = stage.tool().unwrap().args(["--array-timeout", "5s"]);
+    let tool = stage.tool().unwrap();
     let outcome = tool.run().unwrap().expect(1).unwrap();
     stage.check(&before, &outcome, &[]).unwrap();
     assert!(stage.ids().contains(&archive));

@@ -11,8 +11,8 @@ fn old_sets_go_whole_oldest_first_and_the_data_before_its_archived_logs() {
     stage.database("PROD").unwrap();
     stage.database("OLD").unwrap();
     for age in [20, 18, 16, 3, 1] {
-        stage.set("PROD", age * DAY).unwrap();
-        stage.legacy("OLD", age * DAY + 6 * HOUR).unwrap();
+        stage.set("PROD", age * DAY + HOUR).unwrap();
+        stage.legacy("OLD", age * DAY + 7 * HOUR).unwrap();
     }
     let before = stage.there();
     let outcome = stage.tool().unwrap().run().unwrap().expect(0).unwrap();

@@ -102,13 +102,18 @@ impl Stage {
     }
 
     pub fn tool(&self) -> Result<Tool> {
+        self.tool_within("5s")
+    }
+
+    /// With the longest time for one request.
+    pub fn tool_within(&self, limit: &str) -> Result<Tool> {
         let state = self.root.path().join("state");
         Ok(Tool::new("ib-prune", self.root.path())?
             .env("SOURCE_INFINIBOX", self.array.host(0))
             .env("SOURCE_INFINIBOX_USER", "pool_admin")
             .env("SOURCE_INFINIBOX_PASSWORD", PASSWORD)
             .env("STATE_DIR", &state)
-            .args(["--insecure-http", "--array-timeout", "2s", "--array-connect-timeout", "2s"]))
+            .args(["--insecure-http", "--array-timeout", limit, "--array-connect-timeout", "2s"]))
     }
 
     /// Everything that is on the array, by id.
