@@ -174,16 +174,17 @@ impl Work {
         None
     }
 
-    fn change(&self, changes: &[crate::Change]) {
+    /// Whether all were made: a scripted change that cannot be must not pass for one that was.
+    fn change(&self, changes: &[crate::Change]) -> bool {
         let mut state = lock(&self.shared.state);
         let in_path = self.call.segments.iter().find_map(|s| s.parse().ok());
         for change in changes {
             if let Err(error) = state.change(change, in_path) {
-                // A scripted change that cannot be made must not pass for one that was.
-                let told = format!("{change:?}: {error:#}");
-                self.log(|r| r.headers.push(("x-simulator-error".into(), told)));
+                eprintln!("ibsim: error: {change:?}: {error:#}");
+                return false;
             }
         }
+        true
     }
 
     /// `None`: there is never an answer.
@@ -200,7 +201,9 @@ impl Work {
         for fault in &faults {
             match fault {
                 Fault::Delay(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
-                Fault::Before(changes) => self.change(changes),
+                Fault::Before(changes) if !self.change(changes) => {
+                    return Some(self.error(500, "SIMULATOR_CHANGE_FAILED", None));
+                }
                 _ => {}
             }
         }
@@ -317,8 +320,12 @@ impl Work {
             (status, body, answer.ok().and_then(|r| r.cookie))
         });
         for fault in faults {
-            if let Fault::After(changes) = fault {
-                self.change(changes);
+            match fault {
+                Fault::After(changes) if !self.change(changes) => {
+                    let head = Head { status: 500, content_type: "text/plain", ..Head::default() };
+                    return (head, b"SIMULATOR_CHANGE_FAILED".to_vec());
+                }
+                _ => {}
             }
         }
         let extra = cookie.into_iter().map(|c| ("set-cookie", c)).collect();

@@ -126,7 +126,7 @@ impl State {
         let sample = self.volumes.get(ids.last().context("nothing to churn")?).context("nothing to churn")?;
         let (parent, name, at) = (sample.parent_id, sample.name.clone(), self.now());
         let next = self.next;
-        let new = (0..add).map(|n| (format!("{name}~{next}.{n}"), at));
+        let new = (0..add).map(|n| (format!("{name}.{next}.{n}"), at));
         self.add_snapshots(parent, new).map_err(|e| anyhow::anyhow!("{}: {}", e.code, e.message))?;
         for id in ids.into_iter().take(remove) {
             self.remove(id);

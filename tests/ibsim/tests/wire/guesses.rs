@@ -1,0 +1,84 @@
+//! Every guess has two sides, and each can be seen.
+
+use ibsim::{Array, Change, Config, Guesses};
+
+use super::client::{call, get, on};
+
+fn array(guesses: Guesses) -> Array {
+    let array = Array::start(Config { guesses, ..Config::default() }).unwrap();
+    array.add_volume("DATA1").unwrap();
+    array
+}
+
+#[test]
+fn no_guess_is_the_same_on_both_sides() {
+    let (one, two) =
+        (serde_json::to_value(Guesses::default()).unwrap(), serde_json::to_value(Guesses::other()).unwrap());
+    for (name, value) in one.as_object().unwrap() {
+        assert_ne!(value, &two[name], "{name}");
+    }
+}
+
+/// What a client sees of the guesses, one after the other.
+fn seen(guesses: Guesses) -> Vec<String> {
+    let array = array(guesses);
+    let id = array.object("DATA1").unwrap().id;
+    array.add_snapshots("DATA1", [("orasync_a".to_owned(), 1_600_000_000_000)]).unwrap();
+    let count = |path: &str| get(&array, path).json()["metadata"]["number_of_objects"].to_string();
+    let said = |method: &str, path: &str, body: &str| {
+        let answer = call(&array, method, path, body);
+        let code = answer.json()["error"]["code"].as_str().unwrap_or("-").to_owned();
+        format!("{} {code}", answer.status)
+    };
+    let mut out = vec![
+        count("/volumes?name=like:sync"),
+        count("/volumes?name=like:ORASYNC"),
+        said("GET", "/volumes?page_size=1001", ""),
+        get(&array, "/volumes?name=none").json()["metadata"]["pages_total"].to_string(),
+        said("GET", "/volumes?type=eq:nonsense", ""),
+        said("GET", "/volumes?evilmonkey=1", ""),
+        said("POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"{}"}}"#, "n".repeat(100))),
+        said("POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"sl/ash"}}"#)),
+        said("POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"orasync_a"}}"#)),
+        said("POST", "/volumes", "no json"),
+    ];
+    let body = r#"{"username":"admin","password":"wrong"}"#;
+    let mut stream = super::client::connect(&array);
+    out.push(on(&mut stream, "POST", "/users/login", "", body).unwrap().status.to_string());
+    let made = call(&array, "POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"s1"}}"#)).result();
+    out.push(made["write_protected"].to_string());
+    out.push(made["lock_state"].to_string());
+    let s1 = format!("/volumes/{}", made["id"]);
+    array.change(&Change::Lock { volume: "s1".into(), until_ms: array.now() + 600_000 }).unwrap();
+    let sooner = format!(r#"{{"lock_expires_at":{}}}"#, array.now() + 60_000);
+    out.push(said("PUT", &format!("{s1}?approved=true"), &sooner));
+    out.push(said("DELETE", &format!("{s1}?approved=true"), ""));
+    out.push(said("DELETE", &format!("{s1}?approved=true&force_if_snapshot_locked=true"), ""));
+    for (name, change) in [("m", Change::Map("m".into())), ("r", Change::Replicate("r".into()))] {
+        let made =
+            call(&array, "POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"{name}"}}"#)).result();
+        array.change(&change).unwrap();
+        out.push(said("DELETE", &format!("/volumes/{}?approved=true", made["id"]), ""));
+    }
+    let plain = array.object("orasync_a").unwrap().id;
+    out.push(said("DELETE", &format!("/volumes/{plain}"), ""));
+    out.push(said("PUT", &format!("/metadata/{id}"), r#"{"k":"v"}"#));
+    out.push(said(
+        "PUT",
+        &format!("/metadata/{id}?approved=true"),
+        &format!(r#"{{"k":"{}"}}"#, "v".repeat(300)),
+    ));
+    out.push(get(&array, &format!("/metadata/{id}")).json()["metadata"]["page"].to_string());
+    array.change(&Change::PoolLocked(true)).unwrap();
+    out.push(said("POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"p"}}"#)));
+    out
+}
+
+#[test]
+fn a_client_sees_the_difference_of_each_guess() {
+    let (one, two) = (seen(Guesses::default()), seen(Guesses::other()));
+    assert_eq!(one.len(), two.len());
+    for (n, (a, b)) in one.iter().zip(&two).enumerate() {
+        assert_ne!(a, b, "number {n}: {one:?}\n{two:?}");
+    }
+}
