@@ -116,7 +116,12 @@ fn search(
     let mut why = why.to_owned();
     loop {
         match find(array, member) {
-            Ok(Some(volume)) => return confirmed(array, member, volume.id, proof, lock),
+            Ok(Some(volume)) => {
+                let kept = confirmed(array, member, volume.id, proof, lock);
+                // It was asked for more than once: where one has gone, another may come.
+                let pending = kept.pending || kept.volume.is_none();
+                return Kept { pending, ..kept };
+            }
             Ok(None) => {}
             Err(e) => why = format!("{why}; then: {e}"),
         }

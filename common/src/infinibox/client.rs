@@ -85,6 +85,14 @@ struct GroupBody<'a> {
     entities: Vec<Entity>,
 }
 
+/// Metadata of one object; before 3.0 it is a plain object.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Keys {
+    List(Vec<MetadataItem>),
+    Plain(BTreeMap<String, String>),
+}
+
 const APPROVED: (&str, &str) = ("approved", "true");
 
 impl Array {
@@ -354,10 +362,12 @@ impl Array {
             body: None,
             what: what.clone(),
         };
-        match self.call::<Vec<MetadataItem>>(request) {
-            Ok(answer) => {
-                Ok(answer.result.unwrap_or_default().into_iter().map(|m| (m.key, m.value)).collect())
-            }
+        match self.call::<Keys>(request) {
+            Ok(answer) => Ok(match answer.result {
+                None => BTreeMap::new(),
+                Some(Keys::List(items)) => items.into_iter().map(|m| (m.key, m.value)).collect(),
+                Some(Keys::Plain(keys)) => keys,
+            }),
             Err(e) if e.kind == Kind::NotFound => Ok(BTreeMap::new()),
             Err(e) => Err(e),
         }
