@@ -156,6 +156,33 @@ fn every_alert_fires_when_it_should_and_only_then() {
         let tried = cases.iter().any(|c| c.fires.contains(&alert)) || alert == "OrapipeMailRefused";
         assert!(tried, "{alert} is in no case");
     }
+    // On the day of the level 0 there is no level 1, and nobody is woken for it; the day after somebody is.
+    let older = |kind: &str, line: &str| match line.rsplit_once(' ') {
+        Some((name, at)) if name.contains(&format!("kind=\"{kind}\"")) => {
+            format!("{name} {}\n", at.parse::<i64>().unwrap() - 30 * 3600)
+        }
+        _ => format!("{line}\n"),
+    };
+    let nightly = cases.iter().find(|c| c.name == "a day").unwrap();
+    let aged = |kinds: &[&str]| -> Vec<String> {
+        let mut text = nightly.files[0].clone();
+        for kind in kinds {
+            text = text.lines().map(|l| older(kind, l)).collect();
+        }
+        vec![text]
+    };
+    let week = [
+        Case { name: "monday", files: aged(&["incremental"]), after: 20, fires: &[] },
+        Case {
+            name: "tuesday",
+            files: aged(&["incremental", "full"]),
+            after: 20,
+            fires: &["OrapipeBackupTooOld"],
+        },
+    ];
+    let (status, said) = promtool(dir.path(), &rules, &week, now);
+    assert_eq!(status, 0, "{said}");
+
     // A rule that never fires is found.
     let broken = dir.path().join("broken.yml");
     std::fs::write(&broken, text.replace("orapipe_redo_gaps > 0", "orapipe_redo_gap > 0")).unwrap();

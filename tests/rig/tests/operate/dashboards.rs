@@ -166,6 +166,9 @@ fn the_checks_end_as_nagios_wants_it() {
         calls.contains("rman-run drill --verify-evidence\n") && calls.contains("rman-run status\n"),
         "{calls}"
     );
+    // Records without their run prove nothing.
+    stand_in("arch-ship", &(STANDBY.replace("HEAD", "\"tool\":\"arch-ship\"") + "\n"), 0);
+    assert_eq!(check(&["standby", "PROD"]).0, 2);
     // A tool that dies before it says anything, and wrong calls.
     stand_in("arch-ship", "", 137);
     assert_eq!(check(&["standby", "PROD"]).0, 2);

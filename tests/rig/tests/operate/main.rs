@@ -5,6 +5,7 @@
 
 mod alerts;
 mod dashboards;
+mod mail;
 mod notify;
 mod rotation;
 mod scripts;
