@@ -93,7 +93,12 @@ fn cases(dir: &Path) -> Vec<Case> {
         case("nobody looks", vec![status("good", &[STANDBY], 0, 0)], 60, &["OrapipeRunMissing"]),
         case("a day", vec![then.clone()], 25 * 60, &[]),
         case("no level 1", vec![then.clone()], 30 * 60, &["OrapipeBackupTooOld", "OrapipeRunMissing"]),
-        case("no level 0", vec![both], 9 * 24 * 60, &["OrapipeFullBackupTooOld", "OrapipeRunMissing"]),
+        case(
+            "no level 0",
+            vec![both],
+            9 * 24 * 60,
+            &["OrapipeBackupTooOld", "OrapipeFullBackupTooOld", "OrapipeRunMissing"],
+        ),
         case(
             "a hole",
             vec![status("gap", &[GAP, STANDBY], 5, 0)],
