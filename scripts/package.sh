@@ -251,7 +251,7 @@ pack_tar() {
     install -m 0755 scripts/install.sh "$tree/install.sh"
     settle "$tree"
     tar -C "$work/tar" --sort=name --format=ustar --owner=root:0 --group=root:0 --mtime="@$SOURCE_DATE_EPOCH" -cf - "$name" |
-        gzip -9n >"$into/orapipe-$version-linux-x86_64.tar.gz"
+        gzip -6n >"$into/orapipe-$version-linux-x86_64.tar.gz"
 }
 
 pack_deb() {
@@ -322,7 +322,13 @@ pack() {
     stage_tree "$1"
     rm -f "$into"/FILES-* "$into"/SHA256SUMS "$into"/orapipe[-_]*
     pack_tar "$into"
-    if [ "$only" = all ]; then pack_deb "$into"; pack_rpm "$into"; fi
+    if [ "$only" = all ]; then
+        # Compressing is all that takes time, and each does it on one processor.
+        pack_deb "$into" &
+        local deb=$!
+        pack_rpm "$into"
+        wait "$deb" || fail "dpkg-deb failed"
+    fi
     install -m 0644 "$work/bom.json" "$into/orapipe-$version.cdx.json"
     (cd "$into" && sha256sum orapipe[-_]* >SHA256SUMS)
 }
