@@ -39,6 +39,16 @@ fn told(error: ApiError) -> anyhow::Error {
     anyhow!("{}: {}", error.code, error.message)
 }
 
+#[allow(clippy::panic)]
+fn wanted(method: &str, path: &str) -> impl Fn(&Request) -> bool {
+    let path = Regex::new(path).unwrap_or_else(|e| panic!("{e}"));
+    let method = method.to_owned();
+    move |r: &Request| {
+        (method == "*" || r.method == method)
+            && path.is_match(r.line().split_once(' ').map_or("", |(_, target)| target))
+    }
+}
+
 impl Array {
     /// Listens on 127.0.0.1, for each management address on a port for HTTP and one for HTTPS.
     ///
@@ -301,19 +311,22 @@ impl Array {
         lock(&self.shared.log).clear();
     }
 
-    /// Requests of a method (`*`: any) whose path and query match a regular expression.
+    /// Requests of a method (`*`: any) whose `path?query` matches a regular expression.
+    ///
+    /// # Panics
+    /// When the expression is none: a count of nothing must not come of a slip in a test.
     pub fn requests(&self, method: &str, path: &str) -> Vec<Request> {
-        let Ok(path) = Regex::new(path) else { return Vec::new() };
-        let wanted = |r: &Request| {
-            (method == "*" || r.method == method)
-                && path.is_match(r.line().split_once(' ').map_or("", |(_, target)| target))
-        };
-        self.log().into_iter().filter(wanted).collect()
+        let wanted = wanted(method, path);
+        lock(&self.shared.log).iter().filter(|r| wanted(r)).cloned().collect()
     }
 
     /// How many [`Array::requests`] there are.
+    ///
+    /// # Panics
+    /// When the expression is none.
     pub fn count(&self, method: &str, path: &str) -> usize {
-        self.requests(method, path).len()
+        let wanted = wanted(method, path);
+        lock(&self.shared.log).iter().filter(|r| wanted(r)).count()
     }
 
     /// Waits until that many requests of a method and path have come, answered or not.

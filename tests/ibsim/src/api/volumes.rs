@@ -246,9 +246,8 @@ fn update(state: &mut State, ask: &Ask<'_>, id: u64) -> Answer<Reply> {
     volume.write_protected = write_protected.unwrap_or(volume.write_protected);
     volume.ssd_enabled = ssd.unwrap_or(volume.ssd_enabled);
     volume.size = size.and_then(|s| u64::try_from(s).ok()).unwrap_or(volume.size);
-    if retention.is_some() {
-        volume.snapshot_retention = retention;
-        volume.snapshot_expires_at = retention.map(|s| now + s * 1000);
+    if let Some(seconds) = retention.filter(|_| state.config.version.has_expiry()) {
+        state.retain(id, seconds)?;
     }
     Ok(Reply::ok(show(state.volume(id)?, ask.query, state)))
 }

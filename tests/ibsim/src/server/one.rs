@@ -46,7 +46,12 @@ struct Work {
 }
 
 fn decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// In a query a plus is a space.
+fn decode_query(text: &str) -> String {
+    decode(&text.replace('+', " "))
 }
 
 fn basic(headers: &HeaderMap) -> Option<(String, String)> {
@@ -101,13 +106,13 @@ pub async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>, line
     }
     let inside = path.strip_prefix("/api/rest").map_or_else(|| path.clone(), decode);
     let pairs = query.split('&').filter(|p| !p.is_empty());
-    let pairs = pairs.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(n, v)| (decode(n), decode(v)));
+    let pairs =
+        pairs.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(n, v)| (decode_query(n), decode_query(v)));
     let call = Call {
         method: head.method.as_str().to_owned(),
-        segments: if path.starts_with("/api/rest/") {
-            path["/api/rest/".len()..].split('/').filter(|s| !s.is_empty()).map(decode).collect()
-        } else {
-            vec!["outside".into()]
+        segments: match path.strip_prefix("/api/rest/") {
+            Some(inside) => inside.split('/').filter(|s| !s.is_empty()).map(decode).collect(),
+            None => vec!["outside".into()],
         },
         query: Query(pairs.collect()),
         body,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::volume::{kind, lock_state};
 use super::State;
+use crate::error::{Answer, ApiError};
 use crate::query::{int, Field, Item};
 
 /// A consistency group, or a snapshot group of one.
@@ -88,5 +89,56 @@ impl Item for Group {
             }
             _ => return None,
         })
+    }
+}
+
+impl State {
+    /// # Errors
+    /// When the name or pool is refused.
+    pub fn add_group(&mut self, name: &str, pool_id: u64, parent_id: Option<u64>) -> Answer<u64> {
+        self.check_form(name)?;
+        if self.groups.values().any(|g| g.name == name) {
+            let message = format!("the name {name} is taken by another group");
+            let code = self.config.guesses.name_conflict.code.replace("VOLUME", "CG");
+            return Err(ApiError::new(self.config.guesses.name_conflict.status, &code, message));
+        }
+        if !self.pools.contains_key(&pool_id) {
+            return Err(ApiError::not_found("POOL", pool_id));
+        }
+        let (id, now) = (self.id(), self.now());
+        let group = Group {
+            id,
+            name: name.into(),
+            parent_id,
+            pool_id,
+            members: BTreeSet::new(),
+            created_at: now,
+            updated_at: now,
+            lock_expires_at: None,
+            is_replicated: false,
+            metadata: BTreeMap::new(),
+        };
+        self.groups.insert(id, group);
+        Ok(id)
+    }
+
+    /// # Errors
+    /// When there is no such group or volume, or it cannot be a member.
+    pub fn join(&mut self, group_id: u64, volume_id: u64) -> Answer<()> {
+        let group = self.group(group_id)?;
+        let volume = self.volume(volume_id)?;
+        if volume.cg_id.is_some() {
+            let message = format!("volume {} is in a consistency group already", volume.name);
+            return Err(ApiError::guess(&self.config.guesses.cg_member, message));
+        }
+        if volume.pool_id != group.pool_id {
+            let message = format!("volume {} is in another pool than group {}", volume.name, group.name);
+            return Err(ApiError::new(409, "CG_MEMBERS_MUST_BE_IN_THE_SAME_POOL", message));
+        }
+        if let Some(group) = self.groups.get_mut(&group_id) {
+            group.members.insert(volume_id);
+        }
+        self.volume_mut(volume_id)?.cg_id = Some(group_id);
+        Ok(())
     }
 }

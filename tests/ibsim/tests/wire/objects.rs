@@ -158,3 +158,35 @@ fn metadata_is_kept_and_inside_its_version_form() {
         assert_eq!(get(&array, "/metadata/99").status, 404);
     }
 }
+
+#[test]
+fn the_array_deletes_by_itself_what_expires_and_is_not_locked() {
+    let array = array();
+    let id = array.object("DATA1").unwrap().id;
+    let make = |name: &str, more: &str| {
+        let wish = format!(r#"{{"parent_id":{id},"name":"{name}","snapshot_retention":60{more}}}"#);
+        call(&array, "POST", "/volumes?approved=true", &wish).result()
+    };
+    let snap = make("e1", "");
+    assert_eq!(snap["snapshot_expires_at"], snap["created_at"].as_i64().unwrap() + 60_000);
+    make("e2", &format!(r#","lock_expires_at":{}"#, array.now() + 600_000));
+    array.advance(std::time::Duration::from_secs(61));
+    assert_eq!(get(&array, "/volumes?type=SNAPSHOT").result()[0]["name"], "e2");
+    array.advance(std::time::Duration::from_secs(600));
+    assert_eq!(get(&array, "/volumes?type=SNAPSHOT").json()["metadata"]["number_of_objects"], 0);
+}
+
+#[test]
+fn a_promoted_snapshot_is_no_snapshot_any_more() {
+    let array = array();
+    let id = array.object("DATA1").unwrap().id;
+    let snap = call(&array, "POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"p"}}"#)).result();
+    let volume = call(&array, "POST", &format!("/volumes/{}/promote", snap["id"]), "").result();
+    assert_eq!(
+        (&volume["type"], &volume["parent_id"], &volume["depth"]),
+        (&"MASTER".into(), &0.into(), &0.into())
+    );
+    assert!(!array.object("DATA1").unwrap().has_children);
+    let old = Array::start(Config::version(Version::V7_3)).unwrap();
+    assert_eq!(call(&old, "POST", "/volumes/1/promote", "").status, 404);
+}
