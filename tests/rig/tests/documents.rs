@@ -73,6 +73,7 @@ fn every_exit_status_of_the_contract_is_in_every_help() {
             "s3-put" => &["5", "124"],
             "s3-get" => &["124"],
             "dp-export" | "ib-snap" => &["5"],
+            "ib-prune" => &["5", "124"],
             _ => &[],
         };
         let all = ["0", "1", "2", "3", "4", "5", "64", "75", "124", "130", "143"];

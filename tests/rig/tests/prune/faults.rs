@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use common::infinibox::{SetMark, SetState};
 use ibsim::{Config, Fault, Lost, Rule, Which, PASSWORD};
 use rig::tool::Outcome;
 
-use crate::stage::{reasons, Stage};
+use crate::stage::{reasons, stamp, Stage, DAY};
 
 const AGES: [i64; 6] = [60, 50, 40, 30, 20, 1];
 
@@ -157,6 +158,41 @@ fn a_deletion_that_fails_costs_its_set_alone() {
 }
 
 #[test]
+fn the_archived_logs_that_an_undeleted_data_snapshot_needs_stay() {
+    let mut stage = Stage::new().unwrap();
+    stage.database("PROD").unwrap();
+    // ib-snap --no-archive, and then a whole set, both too old.
+    let at = stage.array.now() - 60 * DAY;
+    let name = format!("orasync_data_{}_PROD_data", stamp(at));
+    let data = stage.array.add_snapshots("PROD_data", [(name.clone(), at)]).unwrap()[0];
+    let mark = SetMark {
+        run: "alone".to_owned(),
+        db: "PROD".to_owned(),
+        dbid: "PROD".bytes().map(u64::from).sum(),
+        stamp: stamp(at),
+        n: 1,
+        state: SetState::Complete,
+        ..SetMark::default()
+    };
+    stage.mark(data, &mark).unwrap();
+    for age in [50, 40, 1] {
+        stage.set("PROD", age * DAY).unwrap();
+    }
+    let refused = Rule::on("DELETE", &format!("^/volumes/{data}"), status(409));
+    stage.array.faults(vec![refused]).unwrap();
+    let before = stage.there();
+    let outcome = stage.tool().unwrap().run().unwrap().expect(1).unwrap();
+    stage.check(&before, &outcome, &[]).unwrap();
+    assert_eq!(stage.whole(), [0, 2]);
+    let kept = reasons(&outcome, "kept");
+    let next = &before[&stage.sets[0].0[0]].name;
+    assert_eq!(kept[next], format!("{name} is still there and needs its archived logs"));
+    stage.array.faults(vec![]).unwrap();
+    stage.tool().unwrap().run().unwrap().expect(0).unwrap();
+    assert_eq!((stage.whole(), stage.ids().len()), (vec![2], 2));
+}
+
+#[test]
 fn an_array_that_refuses_every_deletion_is_a_failure_and_not_asked_for_ever() {
     for (fault, wanted, asked) in [
         (status(401), 2, 2),
@@ -240,7 +276,7 @@ fn another_management_address_takes_over() {
     let mut stage = Stage::with(Config { addresses: 2, ..Config::default() }).unwrap();
     stage.database("PROD").unwrap();
     for age in AGES {
-        stage.set("PROD", age * crate::stage::DAY).unwrap();
+        stage.set("PROD", age * DAY).unwrap();
     }
     stage.array.fail_over_to(1);
     let both = format!("{},{}", stage.array.host(0), stage.array.host(1));
