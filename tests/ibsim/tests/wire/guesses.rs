@@ -2,7 +2,7 @@
 
 use ibsim::{Array, Change, Config, Guesses};
 
-use super::client::{call, get, on};
+use super::client::{call, get, on, try_as};
 
 fn array(guesses: Guesses) -> Array {
     let array = Array::start(Config { guesses, ..Config::default() }).unwrap();
@@ -74,9 +74,72 @@ fn seen(guesses: Guesses) -> Vec<String> {
     out
 }
 
+/// The rest: what needs groups, hosts, other users and pools, and the clock.
+fn seen_of_the_rest(guesses: Guesses) -> Vec<String> {
+    let array = array(guesses);
+    let said = |user: &str, method: &str, path: &str, body: &str| {
+        let answer = try_as(&array, user, method, path, body).unwrap();
+        format!("{} {}", answer.status, answer.json()["error"]["code"].as_str().unwrap_or("-"))
+    };
+    let admin = |method: &str, path: &str, body: &str| said("admin", method, path, body);
+    let snap = |parent: u64, name: &str| {
+        admin("POST", "/volumes", &format!(r#"{{"parent_id":{parent},"name":"{name}"}}"#))
+    };
+    let mut out = Vec::new();
+
+    let member = array.add_volume("MEMBER").unwrap();
+    let group = array.add_group("DB", &["MEMBER"]).unwrap();
+    out.push(admin("DELETE", &format!("/volumes/{member}?approved=true"), ""));
+    let wish = format!(r#"{{"parent_id":{group},"name":"SG","snap_prefix":"g_"}}"#);
+    assert_eq!(admin("POST", "/cgs", &wish), "201 -");
+    let of_group = array.object("g_MEMBER").unwrap().id;
+    out.push(admin("DELETE", &format!("/volumes/{of_group}?approved=true"), ""));
+
+    let parent = array.add_volume("PARENT").unwrap();
+    assert_eq!(snap(parent, "child"), "201 -");
+    out.push(admin("DELETE", &format!("/volumes/{parent}?approved=true"), ""));
+
+    let host = array.with(|s| s.add_host("h1"));
+    let mapped = array.add_volume("MAPPED").unwrap();
+    let lun = format!(r#"{{"volume_id":{mapped}}}"#);
+    assert_eq!(admin("POST", &format!("/hosts/{host}/luns"), &lun), "201 -");
+    out.push(admin("POST", &format!("/hosts/{host}/luns"), &lun));
+
+    out.push(said("monitor", "POST", "/hosts", r#"{"name":"h2"}"#));
+    let other = array.with(|s| s.add_pool("pool2", 1 << 42));
+    let foreign = array.with(|s| s.add_volume("FOREIGN", other, 1 << 30)).unwrap();
+    out.push(said("pool_admin", "GET", &format!("/volumes/{foreign}"), ""));
+
+    let limited = array.add_volume("LIMITED").unwrap();
+    let first = r#"{"snap_prefix":"l_","entities":[{"id":ID}]}"#.replace("ID", &limited.to_string());
+    assert_eq!(admin("POST", "/volumes/group_snapshot", &first), "201 -");
+    assert_eq!(snap(array.object("l_LIMITED").unwrap().id, "l_child"), "201 -");
+    array.with(|s| s.config.max_snapshots = 2);
+    out.push(snap(limited, "l_three"));
+    array.with(|s| s.config.max_snapshots = 1);
+    out.push(snap(limited, "l_four"));
+
+    array.with(|s| s.config.max_snapshots = 999);
+    admin("PUT", &format!("/metadata/{limited}?approved=true"), r#"{"k":"v"}"#);
+    assert_eq!(snap(limited, "l_five"), "201 -");
+    out.push(array.object("l_five").unwrap().metadata.len().to_string());
+
+    let probe = get(&array, "/system/ntp_status").result()[0]["last_probe_timestamp"].as_i64().unwrap();
+    out.push((array.now() - probe > 30_000).to_string());
+    array.set_clock_offset(86_400_000);
+    let date = get(&array, "/system").header("date").unwrap().to_owned();
+    let date = chrono::DateTime::parse_from_rfc2822(&date).unwrap().timestamp_millis();
+    out.push((array.now() - date > 3_600_000).to_string());
+
+    array.change(&Change::PoolFull(true)).unwrap();
+    out.push(snap(limited, "l_full"));
+    out
+}
+
 #[test]
 fn a_client_sees_the_difference_of_each_guess() {
-    let (one, two) = (seen(Guesses::default()), seen(Guesses::other()));
+    let all = |guesses: Guesses| [seen(guesses.clone()), seen_of_the_rest(guesses)].concat();
+    let (one, two) = (all(Guesses::default()), all(Guesses::other()));
     assert_eq!(one.len(), two.len());
     for (n, (a, b)) in one.iter().zip(&two).enumerate() {
         assert_ne!(a, b, "number {n}: {one:?}\n{two:?}");
