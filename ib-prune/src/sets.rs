@@ -85,7 +85,7 @@ pub fn sets(snapshots: Vec<Snapshot>, configured: &[u64]) -> (Vec<Set>, Families
     let (marked, mut unmarked): (Vec<_>, Vec<_>) = snapshots.into_iter().partition(|s| s.mark.is_some());
     let mut groups = by_mark(marked);
     unmarked = adopt(&mut groups, unmarked);
-    unmarked.sort_by(|a, b| (a.created, a.kind, a.id).cmp(&(b.created, b.kind, b.id)));
+    unmarked.sort_by_key(|s| (s.created, s.kind, s.id));
 
     let volumes: Vec<Vec<u64>> = groups.iter().map(|g| g.iter().map(|s| s.parent).collect()).collect();
     let all = families(&volumes, configured, &unmarked.iter().collect::<Vec<_>>());

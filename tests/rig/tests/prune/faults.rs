@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Context;
 use common::infinibox::{SetMark, SetState};
 use ibsim::{Config, Fault, Lost, Rule, Which, PASSWORD};
 use rig::tool::Outcome;
@@ -25,7 +26,7 @@ impl Case {
         let stage = Stage::prod(&AGES).unwrap();
         stage.array.faults(vec![Rule::on(method, path, fault).which(which)]).unwrap();
         let outcome = stage.tool_within("500ms").unwrap().run();
-        let outcome = outcome.unwrap_or_else(|e| panic!("{what}: {e:#}"));
+        let outcome = outcome.with_context(|| what.clone()).unwrap();
         stage.no_secret(&outcome).unwrap();
         Self { stage, outcome, what }
     }
@@ -50,7 +51,7 @@ impl Case {
             assert!(outcome.stderr.contains("ib-prune: error: "), "{what}: {}", outcome.stderr);
         }
         stage.array.faults(vec![]).unwrap();
-        stage.tool().unwrap().run().unwrap().expect(0).unwrap_or_else(|e| panic!("{what}, again: {e:#}"));
+        stage.tool().unwrap().run().unwrap().expect(0).with_context(|| format!("{what}, again")).unwrap();
         assert_eq!(stage.whole(), [5], "{what}");
         assert_eq!(stage.ids().len(), 2, "{what}");
     }
