@@ -14,9 +14,10 @@ esac
 need ib-snap
 
 # The exit status of the last tool is that of the whole pipeline.
-if is_set EMAIL_TO && is_set SMTP_SERVER; then
+if wants_report; then
     need mailreport
-    ib-snap "$@" | mailreport --expect ib-snap
+    reports snap
+    ib-snap "$@" | mailreport --expect ib-snap ${report[@]+"${report[@]}"}
 else
     exec ib-snap "$@"
 fi

@@ -13,9 +13,10 @@ esac
 need ib-prune
 
 # The exit status of the last tool is that of the whole pipeline.
-if is_set EMAIL_TO && is_set SMTP_SERVER; then
+if wants_report; then
     need mailreport
-    ib-prune "$@" | mailreport --expect ib-prune --only failure
+    reports prune
+    ib-prune "$@" | mailreport --expect ib-prune --only failure ${report[@]+"${report[@]}"}
 else
     exec ib-prune "$@"
 fi

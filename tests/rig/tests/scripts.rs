@@ -385,6 +385,8 @@ fn wrong_usage_ends_with_64_and_a_hint_before_any_tool_runs() {
     // These hand their arguments to a program, are part of another script, or take none.
     let others = ["copy_archivelog_to_pamvs0003l", "hot_backup_ts_to_pamvs0003l", "envia_archivelogs"];
     let others = [&others[..], &["environment", "licences", "bench"]].concat();
+    // These are in snapscripts.
+    let others = [&others[..], &["orasync", "remove_old_snaps"]].concat();
     // These are in the tests of operate and drill.
     let others = [&others[..], &["dr-drill", "check_orapipe", "report_status", "reconcile"]].concat();
     for entry in std::fs::read_dir(script("demo.sh").parent().unwrap()).unwrap() {
