@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::coverage::directory;
 use crate::held::Held;
 use crate::keep::{settle, Kept, Proof};
+use crate::pending::{Entry, Pending};
 use crate::plan::{Half, How};
 use crate::redo::{archive, window};
 use crate::run::MAYBE;
@@ -36,6 +37,7 @@ const ARCHIVE: Duration = Duration::from_secs(180);
 pub struct After<'a> {
     snap: &'a Snap<'a>,
     lock: &'a Lock,
+    entry: Entry,
     pub report: Report,
     /// Names of snapshots that the next run has to look for: they may still appear, or carry no mark.
     pub open: BTreeSet<String>,
@@ -44,8 +46,8 @@ pub struct After<'a> {
 }
 
 impl<'a> After<'a> {
-    pub fn new(snap: &'a Snap<'a>, lock: &'a Lock, report: Report) -> Self {
-        Self { snap, lock, report, open: BTreeSet::new(), partial: Vec::new() }
+    pub fn new(snap: &'a Snap<'a>, lock: &'a Lock, entry: Entry, report: Report) -> Self {
+        Self { snap, lock, entry, report, open: BTreeSet::new(), partial: Vec::new() }
     }
 
     /// # Errors
@@ -220,6 +222,10 @@ impl<'a> After<'a> {
             self.sync(Path::new(&directory(dest)));
         }
         let snap = self.snap;
+        self.entry.send_archive();
+        let (mut pending, _) = Pending::load(&snap.setup.state_dir, &snap.setup.sid)?;
+        pending.put(self.entry.clone());
+        pending.store(&snap.setup.state_dir, &snap.setup.sid)?;
         let deadline = Instant::now() + ARCHIVE;
         let limited = snap.array.until(deadline);
         let taking = Taking::start(&limited, snap.array, half, snap.lock, snap.marks.clone());

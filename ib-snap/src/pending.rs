@@ -42,6 +42,12 @@ pub struct Asked {
     pub volume_id: u64,
     pub volume: String,
     pub name: String,
+    /// Members of its kind.
+    #[serde(default)]
+    pub n: usize,
+    /// The array has been asked for it, or will be next.
+    #[serde(default)]
+    pub sent: bool,
 }
 
 /// All unsettled runs of one instance.
@@ -58,6 +64,8 @@ impl Entry {
                 volume_id: m.volume_id,
                 volume: m.volume.clone(),
                 name: m.name.clone(),
+                n: half.members.len(),
+                sent: half.kind == SetKind::Data,
             })
         });
         Self {
@@ -71,6 +79,11 @@ impl Entry {
             window: None,
             snapshots: snapshots.collect(),
         }
+    }
+
+    /// From now on its archive snapshots may exist too.
+    pub fn send_archive(&mut self) {
+        self.snapshots.iter_mut().for_each(|a| a.sent = true);
     }
 
     fn marks(&self) -> Marks {
@@ -149,9 +162,9 @@ pub fn reconcile(array: &Array, pending: &mut Pending, now: i64) -> Vec<String> 
         let marks = entry.marks();
         let mut open = Vec::new();
         for asked in entry.snapshots.clone() {
-            let n = entry.snapshots.iter().filter(|a| a.kind == asked.kind).count();
-            match one(array, entry, &asked, &marks, n, &mut told) {
+            match one(array, entry, &asked, &marks, &mut told) {
                 Ok(true) => {}
+                Ok(false) if !asked.sent => {}
                 Ok(false) if now - entry.written > FORGET => {}
                 Ok(false) => open.push(asked),
                 Err(e) => {
@@ -172,7 +185,6 @@ fn one(
     entry: &Entry,
     asked: &Asked,
     marks: &Marks,
-    n: usize,
     told: &mut Vec<String>,
 ) -> Result<bool, common::infinibox::ApiError> {
     let member =
@@ -194,7 +206,7 @@ fn one(
             "snapshot {name} of run {run}, which did not come to its end, is marked as incomplete"
         ));
     }
-    array.put_metadata(id, &marks.incomplete_of(asked.kind, n))?;
+    array.put_metadata(id, &marks.incomplete_of(asked.kind, asked.n))?;
     Ok(true)
 }
 
@@ -212,6 +224,8 @@ mod tests {
                 volume_id: 1,
                 volume: "d1".into(),
                 name: "s".into(),
+                n: 1,
+                sent: true,
             }],
             ..Entry::default()
         }

@@ -151,7 +151,7 @@ impl<'a> Snap<'a> {
             pending.put(entry.clone());
             pending.store(&setup.state_dir, &setup.sid)?;
         }
-        let mut after = After::new(&self, lock, report);
+        let mut after = After::new(&self, lock, entry.clone(), report);
         let result = after.all(held, taking, stopped);
         // Until it is settled, the next run looks.
         let open = match &result {
@@ -159,6 +159,9 @@ impl<'a> Snap<'a> {
             Err(_) => entry.snapshots.iter().map(|a| a.name.clone()).collect(),
         };
         entry.snapshots.retain(|a| open.contains(&a.name));
+        if result.is_ok() {
+            entry.send_archive();
+        }
         pending.forget(&entry.run);
         if !entry.snapshots.is_empty() {
             pending.put(entry);
