@@ -1,6 +1,6 @@
 //! After END BACKUP: the data snapshots settled, the redo archived, the archive snapshots, the marks, the records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use common::app::Report;
 use common::exit::{Exit, Failure};
-use common::infinibox::{ApiError, RedoMark, SetKind};
+use common::infinibox::{ApiError, Array, Kind, RedoMark, SetKind};
 use common::lock::Lock;
 use common::oracle::identifier::constant;
 use common::oracle::script::Script;
@@ -29,6 +29,8 @@ use crate::storage::{each, Shot, Taking, Told};
 
 /// How long the first marks may take when the snapshots are there.
 const MARKS: Duration = Duration::from_secs(30);
+/// Before a mark is written once more.
+const MARK_PAUSE: Duration = Duration::from_millis(300);
 /// For an answer that came when nobody waited for it any more.
 const STRAGGLER: Duration = Duration::from_secs(1);
 /// For the snapshots of the archive volumes, which nobody is in a hurry for.
@@ -41,13 +43,15 @@ pub struct After<'a> {
     pub report: Report,
     /// Names of snapshots that the next run has to look for: they may still appear, or carry no mark.
     pub open: BTreeSet<String>,
+    /// Names of snapshots that were there and are no more.
+    gone: BTreeSet<String>,
     /// What is missing for a complete set although the data snapshots are good.
     partial: Vec<String>,
 }
 
 impl<'a> After<'a> {
     pub fn new(snap: &'a Snap<'a>, lock: &'a Lock, entry: Entry, report: Report) -> Self {
-        Self { snap, lock, entry, report, open: BTreeSet::new(), partial: Vec::new() }
+        Self { snap, lock, entry, report, open: BTreeSet::new(), gone: BTreeSet::new(), partial: Vec::new() }
     }
 
     /// # Errors
@@ -87,7 +91,7 @@ impl<'a> After<'a> {
         };
         let mut why: Vec<String> = held.broken.into_iter().collect();
         why.extend(reasons(&kept));
-        if !why.is_empty() || stopped == Some(Stopped::Cap) {
+        if !why.is_empty() || stopped == Some(Stopped::Cap) || taking.is_none() {
             self.emit(data, &kept, SnapshotState::Incomplete)?;
             return self.failed(why, stopped);
         }
@@ -150,10 +154,7 @@ impl<'a> After<'a> {
         let unmarked: Vec<&Kept> =
             kept.iter().filter(|k| k.volume.as_ref().is_some_and(|v| !marked.contains(&v.id))).collect();
         let keys = self.snap.marks.incomplete(half);
-        let put = each(&unmarked, |k| match &k.volume {
-            Some(volume) => self.snap.array.put_metadata(volume.id, &keys),
-            None => Ok(()),
-        });
+        let put = each(&unmarked, |k| mark(self.snap.array, k, &keys));
         for (one, result) in unmarked.iter().zip(put) {
             if let Err(error) = result {
                 self.unmarked(&one.member.name, &error)?;
@@ -166,6 +167,9 @@ impl<'a> After<'a> {
         let text = format!("snapshot {name} has no mark: {error}");
         self.say(Log { code: error.code.clone(), ..Log::warning(text.clone()) })?;
         self.partial.push(text);
+        if error.kind == Kind::NotFound {
+            self.gone.insert(name.to_owned());
+        }
         // What the array refuses today it refuses tomorrow.
         if error.is_unavailable() || error.maybe_executed() {
             self.open.insert(name.to_owned());
@@ -289,15 +293,18 @@ impl<'a> After<'a> {
             // The data snapshots last: they are what is looked for.
             for (half, kept) in halves.chain([(&plan.data, data)]) {
                 let keys = self.snap.marks.complete(half, &redo);
-                let put = each(kept, |k| match &k.volume {
-                    Some(volume) => self.snap.array.put_metadata(volume.id, &keys),
-                    None => Ok(()),
-                });
+                let put = each(kept, |k| mark(self.snap.array, k, &keys));
                 for (one, result) in kept.iter().zip(put) {
                     if let Err(error) = result {
                         self.unmarked(&one.member.name, &error)?;
                     }
                 }
+                if !self.partial.is_empty() {
+                    break;
+                }
+            }
+            if !self.partial.is_empty() {
+                self.take_back(data, archived);
             }
         }
         let state = if self.partial.is_empty() { SnapshotState::Complete } else { SnapshotState::Incomplete };
@@ -319,10 +326,27 @@ impl<'a> After<'a> {
         Ok(())
     }
 
-    /// A record for each snapshot that exists.
+    /// Not every member could be marked as complete: so none is. What cannot be marked now, the next run marks.
+    fn take_back(&mut self, data: &[Kept], archived: &[Kept]) {
+        let plan = &self.snap.plan;
+        let halves = plan.archive.iter().map(|half| (half, archived)).chain([(&plan.data, data)]);
+        let mut settled = true;
+        for (half, kept) in halves {
+            let keys = self.snap.marks.incomplete(half);
+            let put = each(kept, |k| mark(self.snap.array, k, &keys));
+            settled &= put.iter().all(|r| r.as_ref().err().is_none_or(|e| e.kind == Kind::NotFound));
+        }
+        // A set is settled as a whole.
+        self.open.clear();
+        if !settled {
+            self.open.extend(data.iter().chain(archived).map(|k| k.member.name.clone()));
+        }
+    }
+
+    /// A record for each snapshot that exists and was taken when it should have been.
     fn emit(&self, half: &Half, kept: &[Kept], state: SnapshotState) -> anyhow::Result<()> {
-        for volume in kept.iter().filter_map(|k| Some((k, k.volume.as_ref()?))) {
-            let (one, volume) = volume;
+        let there = kept.iter().filter(|k| !k.outside && !self.gone.contains(&k.member.name));
+        for (one, volume) in there.filter_map(|k| Some((k, k.volume.as_ref()?))) {
             self.snap.setup.frame.out.emit(&Snapshot {
                 id: volume.id,
                 name: volume.name.clone(),
@@ -346,6 +370,17 @@ impl<'a> After<'a> {
 
     fn say(&self, record: Log) -> anyhow::Result<()> {
         self.snap.setup.say(record)
+    }
+}
+
+/// Writes a mark, which may be done twice, and is when the array was away for a moment.
+fn mark(array: &Array, kept: &Kept, keys: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    let Some(volume) = &kept.volume else { return Ok(()) };
+    match array.put_metadata(volume.id, keys) {
+        Err(e) if (e.is_unavailable() || e.maybe_executed()) && signals::sleep(MARK_PAUSE) => {
+            array.put_metadata(volume.id, keys)
+        }
+        other => other,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Kept {
     pub bad: Option<String>,
     /// It may still appear.
     pub pending: bool,
+    /// It exists, and was not taken when it should have been: there is no receipt for it.
+    pub outside: bool,
     /// What a person should know besides.
     pub warnings: Vec<String>,
 }
@@ -76,8 +78,13 @@ pub fn settle(
 }
 
 impl Kept {
+    fn of(member: &Member) -> Self {
+        let (member, warnings) = (member.clone(), Vec::new());
+        Self { member, volume: None, bad: None, pending: false, outside: false, warnings }
+    }
+
     fn bad(member: &Member, volume: Option<Volume>, why: String) -> Self {
-        Self { member: member.clone(), volume, bad: Some(why), pending: false, warnings: Vec::new() }
+        Self { volume, bad: Some(why), ..Self::of(member) }
     }
 
     fn doubt(member: &Member, why: String) -> Self {
@@ -157,13 +164,14 @@ fn late(volume: &Volume, proof: Proof) -> Option<String> {
 
 /// A snapshot that looks like a good one and is none goes, if it surely is ours and nobody uses it.
 pub fn discard(array: &Array, member: &Member, volume: Volume, why: &str) -> Kept {
-    match may_go(&volume, member) {
+    let kept = match may_go(&volume, member) {
         Err(obstacle) => Kept::bad(member, Some(volume), format!("{why}; it is kept: {obstacle}")),
         Ok(()) => match array.delete_volume(volume.id) {
             Ok(_) => Kept::bad(member, None, format!("{why}; it was deleted")),
             Err(e) => Kept::bad(member, Some(volume), format!("{why}; {e}")),
         },
-    }
+    };
+    Kept { outside: true, ..kept }
 }
 
 /// Whether it surely is the snapshot that this run asked for, and in nobody's use.
@@ -182,8 +190,7 @@ fn may_go(volume: &Volume, member: &Member) -> Result<(), &'static str> {
 
 /// Name, write protection and lock as they were asked for.
 fn protect(array: &Array, member: &Member, volume: Volume, lock: Option<i64>) -> Kept {
-    let mut kept =
-        Kept { member: member.clone(), volume: None, bad: None, pending: false, warnings: Vec::new() };
+    let mut kept = Kept::of(member);
     let change = Change {
         name: (volume.name != member.name).then(|| member.name.clone()),
         write_protected: (volume.write_protected != Some(true)).then_some(true),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use common::durable;
-use common::infinibox::{Array, Clock, SetKind};
+use common::infinibox::{ApiError, Array, Clock, SetKind};
 use serde::{Deserialize, Serialize};
 
 use crate::keep::discard;
@@ -48,6 +48,12 @@ pub struct Asked {
     /// The array has been asked for it, or will be next.
     #[serde(default)]
     pub sent: bool,
+}
+
+impl Asked {
+    fn member(&self) -> Member {
+        Member { volume_id: self.volume_id, volume: self.volume.clone(), name: self.name.clone() }
+    }
 }
 
 /// All unsettled runs of one instance.
@@ -161,8 +167,15 @@ pub fn reconcile(array: &Array, pending: &mut Pending, now: i64) -> Vec<String> 
     for entry in &mut pending.runs {
         let marks = entry.marks();
         let mut open = Vec::new();
+        // A run that was killed between two marks leaves members that say complete beside others that do not.
+        let whole = is_whole(array, entry);
         for asked in entry.snapshots.clone() {
-            match one(array, entry, &asked, &marks, &mut told) {
+            let settled = match &whole {
+                Ok(true) => Ok(true),
+                Ok(false) => one(array, entry, &asked, &marks, &mut told),
+                Err(e) => Err(e.clone()),
+            };
+            match settled {
                 Ok(true) => {}
                 Ok(false) if !asked.sent => {}
                 Ok(false) if now - entry.written > FORGET => {}
@@ -179,6 +192,18 @@ pub fn reconcile(array: &Array, pending: &mut Pending, now: i64) -> Vec<String> 
     told
 }
 
+/// Whether all of a run is there and marked as complete, as it is when nothing but the end of its journal is missing.
+fn is_whole(array: &Array, entry: &Entry) -> Result<bool, ApiError> {
+    for asked in &entry.snapshots {
+        let member = asked.member();
+        match find(array, &member)? {
+            Some(volume) if is_complete(array, volume.id)? => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
 /// Whether this one is settled.
 fn one(
     array: &Array,
@@ -186,16 +211,14 @@ fn one(
     asked: &Asked,
     marks: &Marks,
     told: &mut Vec<String>,
-) -> Result<bool, common::infinibox::ApiError> {
-    let member =
-        Member { volume_id: asked.volume_id, volume: asked.volume.clone(), name: asked.name.clone() };
+) -> Result<bool, ApiError> {
+    let member = asked.member();
     let Some(volume) = find(array, &member)? else { return Ok(false) };
     let id = volume.id;
-    if is_complete(array, id)? {
-        return Ok(true);
-    }
     let (name, run) = (&asked.name, &entry.run);
-    if asked.kind == SetKind::Data && entry.is_late(volume.created_at) {
+    // A member that says complete was proven to be in time.
+    let doubted = asked.kind == SetKind::Data && !is_complete(array, id)?;
+    if doubted && entry.is_late(volume.created_at) {
         let kept = discard(array, &member, volume, "it was not surely taken in backup mode");
         told.push(format!("snapshot {name} of run {run}: {}", kept.bad.unwrap_or_default()));
         if kept.volume.is_none() {

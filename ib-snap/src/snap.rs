@@ -22,7 +22,7 @@ use crate::pending::{Entry, Pending};
 use crate::plan::{self, FoundHalf, Plan};
 use crate::run::{forget_ours, old_snapshots};
 use crate::setup::Setup;
-use crate::storage::{Shot, Taking, Told};
+use crate::storage::{Fate, Shot, Taking, Told};
 use crate::survey;
 
 /// A lock further away is a slip of the pen; nobody can take it back.
@@ -282,13 +282,24 @@ impl Deeds for World<'_> {
 
     fn take(&mut self) -> Option<Vec<Shot>> {
         let snap = self.snap;
+        if signals::pending().is_some() {
+            self.stopped = Some(Stopped::Signal);
+            return None;
+        }
         let deadline = Instant::now() + snap.setup.cli.max_backup_mode;
         let limited = snap.array.until(deadline);
         let taking = Taking::start(&limited, snap.array, &snap.plan.data, snap.lock, snap.marks.clone());
         let waited = wait(&taking, deadline, || self.keeper.is_capped(&Scope::Database));
         taking.stop();
         self.taking = Some(taking);
-        waited.map_err(|why| self.stopped = Some(why)).ok()
+        // The requests end with the same deadline, and may be the first to see it.
+        let doubtful = |shots: &Vec<Shot>| shots.iter().any(|s| matches!(s.fate, Fate::Doubtful(_)));
+        self.stopped = match &waited {
+            Err(why) => Some(*why),
+            Ok(shots) if Instant::now() >= deadline && doubtful(shots) => Some(Stopped::Cap),
+            Ok(_) => None,
+        };
+        waited.ok()
     }
 
     fn end(&mut self) -> anyhow::Result<Ended> {
