@@ -122,6 +122,9 @@ fn names_and_objects_that_somebody_else_takes() -> Result<()> {
         case(TOGETHER, "a snapshot vanishes right after it was taken")
             .rule(Rule::on("PUT", "^/metadata", Fault::Before(vec![Change::Remove("@".to_owned())])).nth(2))
             .ends(&[2, 1], Wanted::Incomplete),
+        case(ARCHIVE, "a data snapshot vanishes before the set is complete")
+            .rule(rule(LAST_MARK, Fault::Before(vec![Change::Remove("@".to_owned())])).nth(2))
+            .ends(&[1], Wanted::NoSet),
     ])
 }
 
@@ -155,7 +158,7 @@ fn what_is_looked_up_first() -> Result<()> {
 fn marks() -> Result<()> {
     let mut cases = Vec::new();
     for (what, faults) in passing() {
-        for step in [FIRST_MARK] {
+        for step in [FIRST_MARK, LAST_MARK] {
             let case = faults.iter().fold(case(step, what), |c, f| c.rule(rule(step, f.clone()).nth(2)));
             // Whether it is asked for again or the set is given up: it has to be told truly.
             cases.push(case.ends(&[0, 1], Wanted::Truth));

@@ -158,6 +158,11 @@ impl Case {
         self
     }
 
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|a| (*a).to_owned()));
+        self
+    }
+
     pub fn ends(mut self, status: &[i32], set: Wanted) -> Self {
         self.status = status.to_vec();
         self.set = set;

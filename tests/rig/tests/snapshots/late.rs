@@ -52,6 +52,10 @@ fn snapshots_after_end_backup() -> Result<()> {
             "^/cgs",
             late(3600, Lost::Silence),
         )),
+        case("one volume, executed after END BACKUP, and locked")
+            .shape(Shape::single())
+            .args(&["--lock-until", "1h"])
+            .rule(Rule::on("POST", ALONE, late(3600, Lost::Silence)).body("orasync_data")),
         // The array's clock says that it was in time, and it was not: the clock went back meanwhile.
         case("and the array's clock went back")
             .rule(Rule::on("POST", TOGETHER, late(3600, Lost::Silence)))

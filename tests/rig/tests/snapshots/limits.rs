@@ -123,5 +123,11 @@ fn the_cap() -> Result<()> {
             place.without_keeper()?;
         }
     }
+    // Where it is the limit that ends it, the status says so.
+    let place = bench.place(Config::default())?;
+    place.array.faults(vec![Rule::on("POST", "group_snapshot", Fault::Hang)])?;
+    let tool = bench.tool("ib-snap", &place)?.args(["--max-backup-mode", "1s"]).args(Shape::whole().args());
+    let outcome = tool.run()?.expect(124)?;
+    ensure!(said(&outcome).contains("--max-backup-mode 1s"), "{}", said(&outcome));
     Ok(())
 }

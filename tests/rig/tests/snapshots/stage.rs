@@ -194,7 +194,7 @@ fn next(bench: &Bench, place: &Place, case: &Case) -> Result<()> {
         Wanted::Incomplete => state == State::Incomplete,
         Wanted::Nothing => state == State::None,
         Wanted::NoSet => state == State::Incomplete || state == State::None,
-        Wanted::Truth => state != State::Unmarked,
+        Wanted::Truth => !matches!(state, State::Unmarked | State::Mixed),
         Wanted::Unmarked => true,
     };
     ensure!(right, "the set of the first run is {state:?}, {:?} is wanted\n{}", case.set, told());
