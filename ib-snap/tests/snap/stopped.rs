@@ -26,6 +26,8 @@ fn in_backup_mode(lab: &Lab, args: &[&str]) -> Started {
 /// The next run is as if nothing had been.
 fn the_next_run_is_good(lab: &Lab) {
     lab.array.faults(Vec::new()).unwrap();
+    // Two runs of one second would have the same names.
+    std::thread::sleep(Duration::from_millis(1100));
     lab.run(&[]).exits(0);
     let complete = lab.states().values().filter(|s| *s == "complete").count();
     assert_eq!(complete, 4, "{:?}", lab.states());
