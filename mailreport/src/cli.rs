@@ -46,8 +46,9 @@ pub struct Cli {
     #[arg(long, value_name = "WHEN", value_enum, default_value = "always", help_heading = "Mail")]
     pub only: Only,
 
-    /// Tools that must have reported: a pipeline without one of them is a critical failure
-    #[arg(long, value_name = "TOOL,…", value_delimiter = ',', help_heading = "Mail")]
+    /// Tools that must have reported: a pipeline without one of them is a critical failure. TOOL:DB and TOOL:DB@HOST
+    /// expect it from one database, where the records are of many
+    #[arg(long, value_name = "TOOL[:DB[@HOST]],…", value_delimiter = ',', help_heading = "Mail")]
     pub expect: Vec<String>,
 
     /// Keep one line per run in FILE, for the charts, the last good backups and --only change
@@ -130,7 +131,8 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", help_heading = "Other reports")]
     pub html: Option<PathBuf>,
 
-    /// Write metrics to FILE for the textfile collector of the node exporter; its name must end in .prom
+    /// Write metrics to FILE for the textfile collector of the node exporter; its name must end in .prom. One file per
+    /// pipeline: of orapipe_NAME.prom every metric gets the label pipeline="NAME"
     #[arg(long, value_name = "FILE", value_parser = prom_file, help_heading = "Other reports")]
     pub prometheus: Option<PathBuf>,
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Local, Utc};
 use common::exit::Exit;
 use common::record::{
-    ArchivedLog, CopyStatus, Datafile, Export, ExportStatus, File, Gap, Kept, Level, Line, Log, LogStatus,
+    ArchivedLog, CopyStatus, Datafile, Drill, DrillStatus, Export, ExportStatus, File, Gap, Kept, Level, Line, Log, LogStatus,
     Object, ObjectStatus, Payload, RecoveryWindow, Removed, Role, RunBegin, RunEnd, Snapshot, Standby,
     Tablespace, VERSION,
 };
@@ -17,12 +17,13 @@ use serde::Deserialize;
 use crate::codes;
 use crate::format;
 use crate::logs::Logs;
+use crate::places::Places;
 use crate::protection::{Asset, Protection};
 
 /// Failed items that are kept with their text; more are only counted.
 pub const PROBLEMS: usize = 60;
-/// Runs that are kept with their counts; more are only counted.
-pub const RUNS: usize = 100;
+/// Runs that are kept with their counts; more are only counted. Enough for every job of some hundred databases.
+pub const RUNS: usize = 1000;
 /// Names of tools that are remembered, however many runs each had; a pipeline has nine.
 const TOOLS: usize = 1000;
 /// Longest text of a record that is kept.
@@ -40,6 +41,7 @@ pub enum Kind {
     Datafile,
     ArchivedLog,
     Snapshot,
+    Drill,
     File,
     Gap,
     Line,
@@ -75,6 +77,8 @@ pub struct Problem {
     pub code: Option<String>,
     pub reason: String,
     pub hint: Option<String>,
+    /// Index in [`Places::all`].
+    pub place: Option<usize>,
 }
 
 /// A run of a tool.
@@ -87,6 +91,8 @@ pub struct ToolRun {
     pub end: Option<RunEnd>,
     /// What becomes a good backup if the run ends with status 0.
     pub pending: Vec<Asset>,
+    /// Index in [`Places::all`].
+    pub place: Option<usize>,
 }
 
 /// Everything that a report is made of.
@@ -113,6 +119,10 @@ pub struct Facts {
     pub missing: Vec<String>,
     pub db: Option<String>,
     pub host: Option<String>,
+    /// Every database and host that told something; [`Facts::db`] and [`Facts::host`] are known where there is one.
+    pub places: Places,
+    /// The place of the record that is taken in now.
+    pub at: Option<usize>,
     pub first: Option<DateTime<Utc>>,
     pub last: Option<DateTime<Utc>>,
     pub protection: Protection,
@@ -139,6 +149,7 @@ impl Facts {
     /// failed item.
     pub fn take(&mut self, line: &Line) {
         self.records += 1;
+        self.at = None;
         let head: Head<'_> = match serde_json::from_slice(line.raw()) {
             Ok(head) => head,
             Err(_) => {
@@ -174,22 +185,34 @@ impl Facts {
             "record version {}, this program knows {VERSION}",
             head.v.unwrap_or_default()
         );
+        self.at = self.run_of(head).and_then(|index| self.runs[index].place);
         match kind {
             RunBegin::TYPE => self.begin(head, &decode(line)?),
             RunEnd::TYPE => self.end(head, decode(line)?),
             File::TYPE => self.file(head, &decode(line)?),
             ArchivedLog::TYPE => self.archived_log(head, &decode(line)?),
             Gap::TYPE => self.gap(decode(line)?),
-            Standby::TYPE => self.protection.standby(decode(line)?),
+            Standby::TYPE => {
+                let standby: Standby = decode(line)?;
+                if let Some(place) = self.places.get(self.at) {
+                    place.protection.standby(standby.clone());
+                }
+                self.protection.standby(standby);
+            }
             Tablespace::TYPE => self.tablespace(&decode(line)?),
             Datafile::TYPE => self.datafile(&decode(line)?),
             RecoveryWindow::TYPE => {
-                self.protection.window(decode(line)?);
+                let window: RecoveryWindow = decode(line)?;
+                if let Some(place) = self.places.get(self.at) {
+                    place.protection.window(window.clone());
+                }
+                self.protection.window(window);
                 self.asset(head, Asset::HotCopy);
             }
             Object::TYPE => self.object(head, &decode(line)?),
             Export::TYPE => self.export(head, &decode(line)?),
             Snapshot::TYPE => self.snapshot(head, &decode(line)?),
+            Drill::TYPE => self.drill(head, decode(line)?),
             Kept::TYPE => self.count(Kind::Kept, Fate::Done, decode::<Kept>(line)?.bytes),
             Removed::TYPE => self.count(Kind::Removed, Fate::Done, decode::<Removed>(line)?.bytes),
             _ => self.log(head, &decode(line)?),
@@ -208,12 +231,8 @@ impl Facts {
         let at = stamp(head);
         self.reported(head);
         self.first = self.first.into_iter().chain(at).min();
-        if self.db.is_none() {
-            self.db = begin.db.as_deref().map(|db| format::clean(db, 60)).filter(|db| !db.is_empty());
-        }
-        if self.host.is_none() {
-            self.host = Some(format::clean(&begin.host, 80));
-        }
+        let place = self.places.enter(&begin.host, begin.db.as_deref());
+        self.places.heard(place, head.tool.as_deref().unwrap_or("?"));
         if self.runs.len() == RUNS {
             self.more_runs += 1;
             return;
@@ -222,6 +241,7 @@ impl Facts {
             tool: head.tool.as_deref().unwrap_or("?").to_owned(),
             run: head.run.as_deref().unwrap_or_default().to_owned(),
             begun: at,
+            place,
             ..ToolRun::default()
         });
     }
@@ -235,6 +255,7 @@ impl Facts {
         }
         end.message = end.message.map(|m| format::clean(&m, TEXT));
         let good = end.exit == 0;
+        self.places.ended(self.at, Exit::from_code(end.exit), at);
         let index = match self.run_of(head) {
             Some(index) => index,
             // An end without a beginning: cut by head or grep.
@@ -253,7 +274,12 @@ impl Facts {
         let pending = std::mem::take(&mut run.pending);
         if good {
             let at = at.unwrap_or_else(Utc::now);
-            pending.into_iter().for_each(|asset| self.protection.good(asset, at));
+            for asset in pending {
+                if let Some(place) = self.places.get(self.at) {
+                    place.protection.good(asset.clone(), at);
+                }
+                self.protection.good(asset, at);
+            }
         }
     }
 
@@ -374,7 +400,11 @@ impl Facts {
         if fate == Fate::Done {
             // The record itself is the proof, however the other schemas ended.
             let at = stamp(head).unwrap_or_else(Utc::now);
-            self.protection.good(Asset::Export(format::clean(&export.schema, 60)), at);
+            let asset = Asset::Export(format::clean(&export.schema, 60));
+            if let Some(place) = self.places.get(self.at) {
+                place.protection.good(asset.clone(), at);
+            }
+            self.protection.good(asset, at);
         } else {
             let skipped = export.skipped.as_deref().unwrap_or_default();
             let mut reason = export.reason.clone().unwrap_or_default();
@@ -395,6 +425,30 @@ impl Facts {
     fn snapshot(&mut self, head: &Head<'_>, snapshot: &Snapshot) {
         self.asset(head, Asset::of_snapshot(snapshot));
         self.count(Kind::Snapshot, Fate::Done, None);
+    }
+
+    fn drill(&mut self, head: &Head<'_>, drill: Drill) {
+        let fate = match drill.status {
+            DrillStatus::Success => Fate::Done,
+            DrillStatus::Partial => Fate::Partial,
+            DrillStatus::Failed => Fate::Failed,
+        };
+        if fate == Fate::Done {
+            // The record itself is the proof, as with an export.
+            let at = stamp(head).unwrap_or_else(Utc::now);
+            if let Some(place) = self.places.get(self.at) {
+                place.protection.good(Asset::Drill, at);
+            }
+            self.protection.good(Asset::Drill, at);
+        } else {
+            let name = drill.sid.clone().or_else(|| drill.db.clone()).unwrap_or_else(|| drill.host.clone());
+            self.problem(Kind::Drill, name, None, drill.reason.as_deref().unwrap_or_default());
+        }
+        self.count(Kind::Drill, fate, None);
+        if let Some(place) = self.places.get(self.at) {
+            place.protection.drill(drill.clone());
+        }
+        self.protection.drill(drill);
     }
 
     fn log(&mut self, head: &Head<'_>, log: &Log) {
@@ -435,6 +489,9 @@ impl Facts {
 
     fn problem(&mut self, kind: Kind, name: String, code: Option<String>, reason: &str) {
         self.problem_count += 1;
+        if let Some(place) = self.places.get(self.at) {
+            place.items_failed += 1;
+        }
         if self.problems.len() >= PROBLEMS {
             return;
         }
@@ -445,6 +502,7 @@ impl Facts {
             hint: code.as_deref().and_then(codes::hint),
             code,
             reason: format::clean(reason, TEXT),
+            place: self.at,
         });
     }
 
@@ -459,6 +517,7 @@ impl Facts {
             code: None,
             reason: format::clean(error, TEXT),
             hint: Some("what was not read is in the logs of the tools before".to_owned()),
+            place: None,
         };
         self.problems.insert(0, problem);
     }
@@ -496,14 +555,13 @@ impl Facts {
         self.planned > 0 && self.items() == (0, 0, 0)
     }
 
-    /// The end of the input: `worst` of the `run_end`s, and the tools that were expected.
+    /// The end of the input: `worst` of the `run_end`s, and the tools that were expected (`TOOL`, `TOOL:DB`,
+    /// `TOOL:DB@HOST`).
     pub fn conclude(&mut self, worst: Exit, died: Vec<String>, expect: &[String]) {
-        self.missing = expect
-            .iter()
-            .map(|tool| tool.trim())
-            .filter(|tool| !tool.is_empty() && !self.tools.contains(*tool))
-            .map(str::to_owned)
-            .collect();
+        for run in self.runs.iter().filter(|run| run.end.is_none()) {
+            self.places.ended(run.place, Exit::Failed, None);
+        }
+        self.missing = self.places.missing(expect, &self.tools);
         self.died = died.into_iter().map(|d| format::clean(&d, 120)).collect();
         let (_, partial, failed) = self.items();
         let mut exit = worst;
@@ -514,11 +572,18 @@ impl Facts {
             exit = exit.worse(Exit::Failed);
         }
         self.exit = Some(exit);
+        if self.places.many() {
+            // One name would be wrong for the others, and so would one date of the last good backup.
+            self.protection = Protection::default();
+        } else if let Some(place) = self.places.all.first() {
+            self.host = Some(place.host.clone());
+            self.db.clone_from(&place.db);
+        }
     }
 }
 
 /// The types that are decoded. Others are counted; `mail` and `planned` need no more than that.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     RunBegin::TYPE,
     RunEnd::TYPE,
     File::TYPE,
@@ -531,6 +596,7 @@ const KNOWN: [&str; 15] = [
     Object::TYPE,
     Export::TYPE,
     Snapshot::TYPE,
+    Drill::TYPE,
     Kept::TYPE,
     Removed::TYPE,
     Log::TYPE,
@@ -681,7 +747,7 @@ mod tests {
             facts.take(&Line::new(log, i));
         }
         assert_eq!((facts.problems.len(), facts.problem_count), (PROBLEMS, 5000));
-        assert_eq!((facts.runs.len(), facts.more_runs), (RUNS, 4900));
+        assert_eq!((facts.runs.len(), facts.more_runs), (RUNS, 5000 - RUNS as u64));
         assert_eq!(facts.logs.finish(&[]).len(), crate::logs::LINES);
     }
 }

@@ -12,6 +12,7 @@ mod logs;
 mod message;
 mod nagios;
 mod ping;
+mod places;
 mod plan;
 mod prometheus;
 #[cfg(test)]

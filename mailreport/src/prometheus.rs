@@ -5,6 +5,7 @@ use std::path::Path;
 
 use common::durable;
 use common::exit::Exit;
+use common::record::{DrillStatus, QueryVerdict};
 
 use crate::facts::Facts;
 use crate::verdict::Verdict;
@@ -21,12 +22,27 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     durable::write(path, text.as_bytes())
 }
 
+/// The label of the pipeline that a file is of: `orapipe_PROD_nightly.prom` is that of `PROD_nightly`. The collector wants
+/// no two files with the same samples. `orapipe.prom` has no such label.
+pub fn pipeline(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    match stem.strip_prefix("orapipe_") {
+        Some(rest) => rest.to_owned(),
+        None if stem == "orapipe" => String::new(),
+        None => stem,
+    }
+}
+
 /// The metrics of a pipeline. `at`: seconds since 1970.
-pub fn text(facts: &Facts, mails: Option<Mails>, at: i64) -> String {
+pub fn text(facts: &Facts, mails: Option<Mails>, at: i64, pipeline: &str) -> String {
     let exit = facts.exit.unwrap_or(Exit::Failed);
     let verdict = Verdict::of(exit);
     let db = facts.db.as_deref().unwrap_or_default();
-    let mut metrics = Metrics { text: String::new(), db: label(db) };
+    let mut labels = format!("db=\"{}\"", label(db));
+    if !pipeline.is_empty() {
+        labels.push_str(&format!(",pipeline=\"{}\"", label(pipeline)));
+    }
+    let mut metrics = Metrics { text: String::new(), labels };
     let (done, partial, failed) = facts.items();
     metrics.one(
         "orapipe_last_run_timestamp_seconds",
@@ -87,6 +103,7 @@ pub fn text(facts: &Facts, mails: Option<Mails>, at: i64) -> String {
             );
         }
     }
+    drill(&mut metrics, facts);
     if let Some(mails) = mails {
         metrics.one("orapipe_mail_waiting", "Mails in the spool.", &mails.waiting.to_string());
         metrics.one(
@@ -96,6 +113,41 @@ pub fn text(facts: &Facts, mails: Option<Mails>, at: i64) -> String {
         );
     }
     metrics.text
+}
+
+/// The evidence of the drill of this pipeline.
+fn drill(metrics: &mut Metrics, facts: &Facts) {
+    let Some(drill) = &facts.protection.drill else { return };
+    let yes = |yes: bool| u8::from(yes).to_string();
+    metrics.one(
+        "orapipe_drill_success",
+        "Whether the last drill of the standby succeeded: 1 it did.",
+        &yes(drill.status == DrillStatus::Success),
+    );
+    metrics.one(
+        "orapipe_drill_resumed",
+        "Whether recovery was seen to go on after the drill: 1 it was.",
+        &yes(drill.resumed),
+    );
+    if let Some(scn) = drill.scn {
+        metrics.one("orapipe_drill_scn", "SCN at which the standby was open.", &scn.to_string());
+    }
+    if let Some(seconds) = drill.open_seconds.filter(|s| s.is_finite()) {
+        metrics.one(
+            "orapipe_drill_open_seconds",
+            "How long the standby was open and not recovering.",
+            &number(seconds),
+        );
+    }
+    let count = |passed: bool| {
+        drill.queries.iter().filter(|q| (q.verdict == QueryVerdict::Passed) == passed).count().to_string()
+    };
+    metrics.many(
+        "orapipe_drill_queries",
+        "Test queries of the drill by what became of them.",
+        "status",
+        [("passed", count(true)), ("failed", count(false))],
+    );
 }
 
 /// The last run of each tool: one sample per tool, or the collector refuses the file.
@@ -118,7 +170,8 @@ fn tools(metrics: &mut Metrics, facts: &Facts) {
 
 struct Metrics {
     text: String,
-    db: String,
+    /// Those of every sample.
+    labels: String,
 }
 
 impl Metrics {
@@ -129,7 +182,7 @@ impl Metrics {
 
     fn one(&mut self, name: &str, help: &str, value: &str) {
         self.head(name, help);
-        let _never = writeln!(self.text, "{name}{{db=\"{}\"}} {value}", self.db);
+        let _never = writeln!(self.text, "{name}{{{}}} {value}", self.labels);
     }
 
     fn many<S: AsRef<str>>(
@@ -146,7 +199,7 @@ impl Metrics {
         self.head(name, help);
         for (value, n) in samples {
             let _never =
-                writeln!(self.text, "{name}{{db=\"{}\",{by}=\"{}\"}} {n}", self.db, label(value.as_ref()));
+                writeln!(self.text, "{name}{{{},{by}=\"{}\"}} {n}", self.labels, label(value.as_ref()));
         }
     }
 }
@@ -176,9 +229,12 @@ mod tests {
         for _ in 0..2 {
             facts.runs.push(ToolRun { tool: "dp\nexport".to_owned(), ..ToolRun::default() });
         }
-        let text = text(&facts, None, 1_763_600_000);
+        let text = text(&facts, None, 1_763_600_000, "");
         assert!(text.contains("orapipe_verdict{db=\"PR\\\"OD\\\\1\"} 1\n"), "{text}");
         assert_eq!(text.matches("orapipe_tool_exit_status{").count(), 1, "{text}");
+        let path = |name: &str| pipeline(Path::new(name));
+        assert_eq!(path("/m/orapipe_PROD_full.prom"), "PROD_full");
+        assert_eq!((path("/m/orapipe.prom"), path("/m/night.prom")), (String::new(), "night".to_owned()));
         assert!(text.lines().all(|l| l.starts_with("# ") || l.starts_with("orapipe_")), "{text}");
     }
 }

@@ -179,7 +179,7 @@ proptest! {
         prop_assert_eq!(Verdict::of(facts.exit.unwrap()), Verdict::Critical);
         let (line, _) = nagios::line(&facts, facts.exit.unwrap(), &made.subject);
         prop_assert_eq!(line.matches('\n').count(), 1);
-        let metrics = prometheus::text(&facts, None, 0);
+        let metrics = prometheus::text(&facts, None, 0, "");
         prop_assert!(metrics.lines().all(|l| l.starts_with("# ") || l.starts_with("orapipe_")));
     }
 

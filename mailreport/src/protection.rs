@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use common::record::{Content, File, RecoveryWindow, Role, Snapshot, SnapshotKind, Standby};
+use common::record::{Content, Drill, File, RecoveryWindow, Role, Snapshot, SnapshotKind, Standby};
 
 /// Kinds of which the last good one is remembered; a schema is one.
 pub const ASSETS: usize = 60;
@@ -27,6 +27,8 @@ pub enum Asset {
     Object,
     DataSnapshot,
     ArchiveSnapshot,
+    /// The standby was opened, asked and put back.
+    Drill,
 }
 
 impl Asset {
@@ -74,6 +76,7 @@ impl Asset {
             Self::Object => "object".to_owned(),
             Self::DataSnapshot => "snapshot_data".to_owned(),
             Self::ArchiveSnapshot => "snapshot_archive".to_owned(),
+            Self::Drill => "drill".to_owned(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Asset {
             Self::Object,
             Self::DataSnapshot,
             Self::ArchiveSnapshot,
+            Self::Drill,
         ]
         .into_iter()
         .find(|asset| asset.name() == name)
@@ -104,6 +108,8 @@ impl Asset {
 pub struct Protection {
     pub window: Option<RecoveryWindow>,
     pub standby: Option<Standby>,
+    /// The last drill of this run.
+    pub drill: Option<Drill>,
     /// The last good backup of each kind.
     pub good: BTreeMap<Asset, DateTime<Utc>>,
 }
@@ -117,6 +123,11 @@ impl Protection {
     pub fn standby(&mut self, mut standby: Standby) {
         standby.threads.truncate(16);
         self.standby = Some(standby);
+    }
+
+    pub fn drill(&mut self, mut drill: Drill) {
+        drill.queries.truncate(100);
+        self.drill = Some(drill);
     }
 
     /// A good backup of this run: newer than any that is known, whatever the clock says.

@@ -3,11 +3,14 @@
 use askama::Template;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use common::exit::Exit;
+use common::record::{Drill, QueryVerdict};
 
 use crate::cli::Language;
 use crate::facts::{Facts, Kind, ToolRun};
 use crate::format;
 use crate::history::Entry;
+use crate::places::Place;
+use crate::protection::Protection;
 use crate::verdict::Verdict;
 use crate::words::{self, Words};
 
@@ -17,6 +20,8 @@ pub struct Limits {
     pub problems: usize,
     pub runs: usize,
     pub assets: usize,
+    /// Databases, where the report is of many.
+    pub places: usize,
     pub chart: usize,
     pub log: usize,
     /// Longest text, in characters.
@@ -26,10 +31,10 @@ pub struct Limits {
 impl Limits {
     /// From all to so little that it is small enough in any script.
     pub const STEPS: [Self; 4] = [
-        Self { problems: 50, runs: 40, assets: 40, chart: 14, log: 100, width: 300 },
-        Self { problems: 40, runs: 30, assets: 40, chart: 14, log: 100, width: 110 },
-        Self { problems: 25, runs: 15, assets: 20, chart: 10, log: 50, width: 90 },
-        Self { problems: 10, runs: 8, assets: 10, chart: 7, log: 10, width: 60 },
+        Self { problems: 50, runs: 40, assets: 40, places: 120, chart: 14, log: 100, width: 300 },
+        Self { problems: 40, runs: 30, assets: 40, places: 80, chart: 14, log: 100, width: 110 },
+        Self { problems: 25, runs: 15, assets: 20, places: 60, chart: 10, log: 50, width: 90 },
+        Self { problems: 10, runs: 8, assets: 10, places: 40, chart: 7, log: 10, width: 60 },
     ];
 }
 
@@ -60,6 +65,14 @@ struct ProblemView {
 struct FactView {
     label: &'static str,
     value: String,
+    note: String,
+}
+
+struct PlaceView {
+    name: String,
+    result: String,
+    class: &'static str,
+    when: String,
     note: String,
 }
 
@@ -125,6 +138,8 @@ pub struct View {
     class: &'static str,
     subtitle: String,
     notes: Vec<Note>,
+    places: Vec<PlaceView>,
+    more_places: Option<String>,
     problems: Vec<ProblemView>,
     more_problems: Option<String>,
     protected: Vec<FactView>,
@@ -179,11 +194,18 @@ impl View {
         let problems = problems(facts, language, limits);
         let all_problems = facts.problem_count + run_problems(facts, language).len() as u64;
         let hidden = all_problems.saturating_sub(problems.len() as u64);
-        let runs: Vec<_> = facts.runs.iter().take(limits.runs).map(|r| run(r, language, limits)).collect();
+        let mut all_runs: Vec<_> = facts.runs.iter().collect();
+        if facts.places.many() {
+            // Nobody reads hundreds: what went wrong comes first.
+            all_runs.sort_by_key(|run| std::cmp::Reverse(severity(run.end.as_ref().map(|e| Exit::from_code(e.exit)))));
+        }
+        let runs: Vec<_> =
+            all_runs.iter().take(limits.runs).map(|r| run(facts, r, language, limits)).collect();
         let hidden_runs = (facts.runs.len() - runs.len()) as u64 + facts.more_runs;
         let mut assets = assets(facts, about);
         let hidden_assets = assets.len().saturating_sub(limits.assets);
         assets.truncate(limits.assets);
+        let (places, hidden_places) = places(facts, language, limits);
         let chart = chart(facts, about, limits);
         let good =
             about.history.iter().rev().take(limits.chart - 1).filter(|e| e.verdict == Verdict::Success);
@@ -209,6 +231,8 @@ impl View {
             class: class(verdict),
             subtitle: subtitle(facts, about),
             notes: notes(facts, language, limits),
+            more_places: more(hidden_places, w.more),
+            places,
             more_problems: more(hidden, w.more),
             problems,
             protected: protected(facts, language),
@@ -272,6 +296,11 @@ fn last(lines: &[String], n: usize) -> &[String] {
 
 /// `PROD em db1`, as far as it is known.
 fn place(facts: &Facts, w: &Words) -> String {
+    if facts.places.many() {
+        let (databases, hosts) = (facts.places.databases(), facts.places.hosts());
+        let host = if hosts == 1 { w.host } else { w.hosts };
+        return format!("{databases} {} {} {hosts} {host}", w.databases, w.on);
+    }
     match (&facts.db, &facts.host) {
         (Some(db), Some(host)) => format!("{db} {} {host}", w.on),
         (Some(one), None) | (None, Some(one)) => one.clone(),
@@ -303,6 +332,7 @@ pub fn subject(facts: &Facts, about: &Context<'_>) -> String {
     } else if let Some(problem) = facts.problems.first() {
         let what = words::item(language, problem.kind);
         let why = problem.code.as_deref().unwrap_or(&problem.reason);
+        let what = facts.places.told(problem.place).map_or_else(|| what.to_owned(), |at| format!("{at}: {what}"));
         let more = facts.problem_count - 1;
         let more = if more > 0 { format!(" (+{})", format::number(language, more)) } else { String::new() };
         format!("{what} {} {}{more}", format::cut(&problem.name, 60), format::cut(why, 60))
@@ -375,7 +405,7 @@ fn run_problems(facts: &Facts, language: Language) -> Vec<ProblemView> {
         let hint = code.as_deref().and_then(crate::codes::hint);
         Some(ProblemView {
             kind: words::item(language, Kind::Run),
-            name: format::clean(&r.tool, 60),
+            name: tool_at(facts, r),
             hint: hint.or_else(|| crate::codes::hint(&format!("exit {}", exit.code()))),
             code,
             reason: if message.is_empty() { words::exit(language, exit).to_owned() } else { message },
@@ -388,7 +418,7 @@ fn problems(facts: &Facts, language: Language, limits: Limits) -> Vec<ProblemVie
     let cut = |text: &str| format::cut(text, limits.width);
     let items = facts.problems.iter().map(|p| ProblemView {
         kind: words::item(language, p.kind),
-        name: p.name.clone(),
+        name: facts.places.told(p.place).map_or_else(|| p.name.clone(), |at| format!("{at}: {}", p.name)),
         code: p.code.clone(),
         reason: p.reason.clone(),
         hint: p.hint.clone(),
@@ -403,9 +433,51 @@ fn problems(facts: &Facts, language: Language, limits: Limits) -> Vec<ProblemVie
     all
 }
 
-fn run(run: &ToolRun, language: Language, limits: Limits) -> RunView {
-    let w = words::words(language);
+/// The tool, with its place where there are many.
+fn tool_at(facts: &Facts, run: &ToolRun) -> String {
     let tool = format::clean(&run.tool, 40);
+    facts.places.told(run.place).map_or_else(|| tool.clone(), |at| format!("{tool} {at}"))
+}
+
+/// How bad a status is, for sorting; none at all is a death.
+fn severity(exit: Option<Exit>) -> Verdict {
+    exit.map_or(Verdict::Critical, Verdict::of)
+}
+
+/// One line per database where there are many, the worst first, and how many are not shown.
+fn places(facts: &Facts, language: Language, limits: Limits) -> (Vec<PlaceView>, u64) {
+    if !facts.places.many() {
+        return (Vec::new(), 0);
+    }
+    let w = words::words(language);
+    let mut all: Vec<_> = facts.places.all.iter().collect();
+    all.sort_by_key(|p| (std::cmp::Reverse(severity(Some(p.worst))), p.db.clone(), p.host.clone()));
+    let view = |p: &&Place| {
+        let tools: Vec<_> = p.tools.iter().map(String::as_str).collect();
+        let mut note = vec![tools.join(", ")];
+        if p.items_failed > 0 {
+            note.push(format!("{}: {}", w.failed, format::number(language, p.items_failed)));
+        }
+        if !p.missing.is_empty() {
+            note.push(format!("{} {}", p.missing.join(", "), w.missing));
+        }
+        note.retain(|part| !part.is_empty());
+        PlaceView {
+            name: format::cut(&p.name(), 80),
+            result: words::mark(language, Verdict::of(p.worst)).to_owned(),
+            class: class(Verdict::of(p.worst)),
+            when: p.last.map_or_else(|| "–".to_owned(), |at| format::time(language, at)),
+            note: format::cut(&note.join("; "), limits.width),
+        }
+    };
+    let shown: Vec<_> = all.iter().take(limits.places).map(view).collect();
+    let hidden = all.len().saturating_sub(shown.len()) as u64;
+    (shown, hidden)
+}
+
+fn run(facts: &Facts, run: &ToolRun, language: Language, limits: Limits) -> RunView {
+    let w = words::words(language);
+    let tool = tool_at(facts, run);
     let Some(end) = &run.end else {
         return RunView {
             tool,
@@ -436,10 +508,26 @@ fn run(run: &ToolRun, language: Language, limits: Limits) -> RunView {
 }
 
 fn protected(facts: &Facts, language: Language) -> Vec<FactView> {
+    if !facts.places.many() {
+        return protected_by(&facts.protection, language);
+    }
+    let of = |place: &Place| {
+        let name = place.name();
+        let mut found = protected_by(&place.protection, language);
+        found.iter_mut().for_each(|fact| fact.value = format!("{name}: {}", fact.value));
+        found
+    };
+    facts.places.all.iter().flat_map(of).take(MANY_PROTECTED).collect()
+}
+
+/// Standbys and copies that are shown where there are many databases; of the others only what went wrong is.
+const MANY_PROTECTED: usize = 60;
+
+fn protected_by(protection: &Protection, language: Language) -> Vec<FactView> {
     let w = words::words(language);
     let mut found = Vec::new();
     let known = |n: Option<u64>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
-    if let Some(standby) = &facts.protection.standby {
+    if let Some(standby) = &protection.standby {
         let time = standby.recoverable_to_time.as_deref().map(|t| local_form(language, t));
         let scn = standby.recoverable_to_scn.map(|scn| format!("SCN {scn}"));
         let value: Vec<_> = time.into_iter().chain(scn).collect();
@@ -460,7 +548,7 @@ fn protected(facts: &Facts, language: Language) -> Vec<FactView> {
         let value = if value.is_empty() { "?".to_owned() } else { value.join(", ") };
         found.push(FactView { label: w.standby, value, note: note.join("; ") });
     }
-    if let Some(window) = &facts.protection.window {
+    if let Some(window) = &protection.window {
         let threads: Vec<_> = window
             .threads
             .iter()
@@ -472,7 +560,37 @@ fn protected(facts: &Facts, language: Language) -> Vec<FactView> {
             note: threads.join("; "),
         });
     }
+    found.extend(protection.drill.iter().map(|drill| drilled(drill, language)));
     found
+}
+
+/// The evidence of a drill: to which SCN, how long, what was answered, and its place in the chain.
+fn drilled(drill: &Drill, language: Language) -> FactView {
+    let w = words::words(language);
+    let mut value = Vec::new();
+    match drill.scn {
+        Some(scn) => value.push(format!("{} SCN {scn}", w.opened_at)),
+        None => value.push(w.never_opened.to_owned()),
+    }
+    value.extend(drill.time.as_deref().map(|t| local_form(language, t)));
+    value.push(if drill.resumed { w.goes_on } else { w.goes_not_on }.to_owned());
+    let passed = drill.queries.iter().filter(|q| q.verdict == QueryVerdict::Passed).count();
+    let n = |n: usize| format::number(language, n as u64);
+    let mut note = vec![format!("{} {} {} {}", n(passed), w.of, n(drill.queries.len()), w.queries)];
+    for query in drill.queries.iter().take(20) {
+        let answer = query.result.as_deref().or(query.reason.as_deref()).unwrap_or("–");
+        let mut text = format!("{}: {}", format::clean(&query.name, 40), format::clean(answer, 80));
+        if let (QueryVerdict::Differs, Some(expected)) = (query.verdict, &query.expected) {
+            text.push_str(&format!(" {} {}", w.instead_of, format::clean(expected, 60)));
+        }
+        note.push(text);
+    }
+    note.extend(drill.open_seconds.map(|s| format!("{} {}", w.open_for, format::duration(language, s))));
+    let (user, host) = (format::clean(&drill.user, 40), format::clean(&drill.host, 60));
+    note.push(format!("{} {user} {} {host}", w.by, w.on));
+    let prev: String = drill.prev.chars().take(12).collect();
+    note.push(format!("{} {} ({}…)", w.evidence, drill.number, format::clean(&prev, 12)));
+    FactView { label: w.drill, value: value.join(", "), note: note.join("; ") }
 }
 
 /// A time without zone, as the database's clock had it.
@@ -491,7 +609,7 @@ fn assets(facts: &Facts, about: &Context<'_>) -> Vec<AssetView> {
     let language = about.language;
     let w = words::words(language);
     let begun = facts.first.unwrap_or(about.now);
-    let view = |(asset, at): (&crate::protection::Asset, &DateTime<Utc>)| {
+    let view = |place: Option<&Place>, asset: &crate::protection::Asset, at: &DateTime<Utc>| {
         let age = about.now.signed_duration_since(*at);
         let (age, class) = if *at >= begun && age.num_seconds() >= -5 {
             (w.this_run.to_owned(), "ok")
@@ -504,13 +622,27 @@ fn assets(facts: &Facts, about: &Context<'_>) -> Vec<AssetView> {
             (format!("{age} {}", w.ago), class)
         };
         AssetView {
-            name: format::cut(&words::asset(language, asset), 80),
+            name: match place {
+                Some(place) => format::cut(&format!("{}: {}", place.name(), words::asset(language, asset)), 80),
+                None => format::cut(&words::asset(language, asset), 80),
+            },
             when: format::time(language, *at),
             age,
             class,
         }
     };
-    facts.protection.good.iter().map(view).collect()
+    if !facts.places.many() {
+        return facts.protection.good.iter().map(|(asset, at)| view(None, asset, at)).collect();
+    }
+    let mut all: Vec<_> = facts
+        .places
+        .all
+        .iter()
+        .flat_map(|place| place.protection.good.iter().map(move |(asset, at)| (place, asset, at)))
+        .collect();
+    // The oldest are the ones to look at.
+    all.sort_by_key(|(_, _, at)| **at);
+    all.into_iter().map(|(place, asset, at)| view(Some(place), asset, at)).collect()
 }
 
 /// Whole per cents of three parts, none of them invisible.
