@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Local, Utc};
 use common::exit::Exit;
 use common::record::{
-    ArchivedLog, CopyStatus, Datafile, Drill, DrillStatus, Export, ExportStatus, File, Gap, Kept, Level, Line, Log, LogStatus,
-    Object, ObjectStatus, Payload, RecoveryWindow, Removed, Role, RunBegin, RunEnd, Snapshot, Standby,
-    Tablespace, VERSION,
+    ArchivedLog, CopyStatus, Datafile, Drill, DrillStatus, Export, ExportStatus, File, Gap, Kept, Level,
+    Line, Log, LogStatus, Object, ObjectStatus, Payload, RecoveryWindow, Removed, Role, RunBegin, RunEnd,
+    Snapshot, Standby, Tablespace, VERSION,
 };
 use serde::de::DeserializeOwned;
 use serde::de::IgnoredAny;

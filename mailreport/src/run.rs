@@ -439,7 +439,10 @@ impl<'a> Session<'a> {
 
     fn metrics(&mut self, facts: &Facts, mails: Option<Mails>) -> anyhow::Result<()> {
         let Some(path) = &self.cli.prometheus else { return Ok(()) };
-        if let Err(error) = prometheus::write(path, &prometheus::text(facts, mails, self.now.timestamp(), &prometheus::pipeline(path))) {
+        if let Err(error) = prometheus::write(
+            path,
+            &prometheus::text(facts, mails, self.now.timestamp(), &prometheus::pipeline(path)),
+        ) {
             self.trouble(&error)?;
         }
         Ok(())

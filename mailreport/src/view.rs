@@ -197,7 +197,9 @@ impl View {
         let mut all_runs: Vec<_> = facts.runs.iter().collect();
         if facts.places.many() {
             // Nobody reads hundreds: what went wrong comes first.
-            all_runs.sort_by_key(|run| std::cmp::Reverse(severity(run.end.as_ref().map(|e| Exit::from_code(e.exit)))));
+            all_runs.sort_by_key(|run| {
+                std::cmp::Reverse(severity(run.end.as_ref().map(|e| Exit::from_code(e.exit))))
+            });
         }
         let runs: Vec<_> =
             all_runs.iter().take(limits.runs).map(|r| run(facts, r, language, limits)).collect();
@@ -332,7 +334,8 @@ pub fn subject(facts: &Facts, about: &Context<'_>) -> String {
     } else if let Some(problem) = facts.problems.first() {
         let what = words::item(language, problem.kind);
         let why = problem.code.as_deref().unwrap_or(&problem.reason);
-        let what = facts.places.told(problem.place).map_or_else(|| what.to_owned(), |at| format!("{at}: {what}"));
+        let what =
+            facts.places.told(problem.place).map_or_else(|| what.to_owned(), |at| format!("{at}: {what}"));
         let more = facts.problem_count - 1;
         let more = if more > 0 { format!(" (+{})", format::number(language, more)) } else { String::new() };
         format!("{what} {} {}{more}", format::cut(&problem.name, 60), format::cut(why, 60))
@@ -623,7 +626,9 @@ fn assets(facts: &Facts, about: &Context<'_>) -> Vec<AssetView> {
         };
         AssetView {
             name: match place {
-                Some(place) => format::cut(&format!("{}: {}", place.name(), words::asset(language, asset)), 80),
+                Some(place) => {
+                    format::cut(&format!("{}: {}", place.name(), words::asset(language, asset)), 80)
+                }
                 None => format::cut(&words::asset(language, asset), 80),
             },
             when: format::time(language, *at),

@@ -11,11 +11,17 @@ pub fn timers(control: &Control<'_>, host: &Host) {
     ] {
         host.sh(&format!("printf '{}' >/etc/systemd/system/{name}", text.replace('\n', "\\n"))).unwrap();
     }
-    // Without it systemctl would want to talk to the first process; is-active has no answer then.
+    // systemctl as in an image that is not booted: it enables and disables, and what would start something does nothing.
     let offline =
-        "#!/bin/sh\\n[ \"$1\" = is-active ] && exit 0\\nSYSTEMD_OFFLINE=1 exec /usr/bin/systemctl \"$@\"\\n";
-    host.sh(&format!("printf '{offline}' >/usr/local/bin/systemctl && chmod 755 /usr/local/bin/systemctl"))
-        .unwrap();
+        "#!/bin/sh\n[ \"$1\" = is-active ] && exit 0\nfor argument; do shift; [ \"$argument\" = --now ] || \
+                   set -- \"$@\" \"$argument\"; done\nSYSTEMD_OFFLINE=1 exec /usr/bin/systemctl \"$@\"\n";
+    let mut put = host.command("/bin/sh").unwrap();
+    put.args([
+        "-c",
+        "printf %s \"$0\" >/usr/local/bin/systemctl && chmod 755 /usr/local/bin/systemctl",
+        offline,
+    ]);
+    assert!(put.status().unwrap().success());
     let args = ["--limit", "db2", "-e", "orapipe_scheduler=systemd"];
     let planned =
         control.play("install.yml", &[&args[..], &["--check"]].concat()).unwrap().expect(0).unwrap();
