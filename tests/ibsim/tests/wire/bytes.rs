@@ -65,6 +65,11 @@ fn the_members_of_a_group_are_cut_at_one_instant_while_a_process_writes() {
     let out = tempfile::tempdir().unwrap();
     let mut last = 0;
     for round in 0..5 {
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while number(&dir.path().join("b")) <= last + 1 {
+            assert!(std::time::Instant::now() < end, "the writer does not go on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let wish = format!(r#"{{"parent_id":{group},"name":"g{round}","snap_prefix":"r{round}_"}}"#);
         assert_eq!(call(&array, "POST", "/cgs", &wish).status, 201);
         let (one, two) = (out.path().join("a"), out.path().join("b"));
@@ -89,7 +94,7 @@ fn a_late_snapshot_has_the_bytes_of_its_late_instant() {
         .faults(vec![Rule::on(
             "POST",
             "^/volumes",
-            Fault::late(Duration::from_millis(400), Lost::Status(503)),
+            Fault::late(Duration::from_millis(1500), Lost::Status(503)),
         )])
         .unwrap();
     let answer = call(&array, "POST", "/volumes", &format!(r#"{{"parent_id":{id},"name":"s"}}"#));

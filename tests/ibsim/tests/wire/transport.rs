@@ -22,7 +22,7 @@ fn an_idle_connection_is_closed_without_a_word() {
         let end = stream.read_to_end(&mut rest);
         assert_eq!(rest, b"");
         assert_eq!(end.is_ok(), fin, "{end:?}");
-        assert!((250..1500).contains(&idle.elapsed().as_millis()), "{:?}", idle.elapsed());
+        assert!((250..10_000).contains(&idle.elapsed().as_millis()), "{:?}", idle.elapsed());
         assert!(on(&mut stream, "POST", "/volumes", &headers, "{}").is_err());
         assert_eq!(array.count("POST", ""), 0);
         assert_eq!(array.log()[1].connection, array.log()[0].connection);
