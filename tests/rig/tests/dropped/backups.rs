@@ -136,6 +136,7 @@ fn backup_to_s3_leaves_the_pieces_that_the_original_could_not_upload_and_thins_o
     let mut all: Vec<String> = pieces.iter().map(|p| p.display().to_string()).collect();
     all.push("--delete-source".to_owned());
     let args: Vec<&str> = all.iter().map(String::as_str).collect();
+    std::thread::sleep(std::time::Duration::from_millis(1001));
     let ran = lab.tool("s3-put", &args, b"")?.expect(&[0])?;
     ensure!(ran.of("object").len() >= pieces.len() && !old.exists(), "{path}: {}", ran.said());
     Ok(())
