@@ -37,7 +37,7 @@ pub struct Kept {
     pub bad: Option<String>,
     /// It may still appear.
     pub pending: bool,
-    /// It exists, and was not taken when it should have been: there is no receipt for it.
+    /// It exists, and surely or perhaps was taken outside of backup mode: there is no receipt for it.
     pub outside: bool,
     /// What a person should know besides.
     pub warnings: Vec<String>,
@@ -106,7 +106,7 @@ fn confirmed(array: &Array, member: &Member, id: u64, proof: Proof, lock: Option
     match (late(&volume, proof), proof) {
         (None, _) => protect(array, member, volume, lock),
         // Nobody knows that it is bad either: a person may want it, and its mark says what it is.
-        (Some(why), Proof::None) => Kept::bad(member, Some(volume), why),
+        (Some(why), Proof::None) => Kept { outside: true, ..Kept::bad(member, Some(volume), why) },
         (Some(why), _) => discard(array, member, volume, &why),
     }
 }

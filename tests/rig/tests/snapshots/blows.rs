@@ -106,6 +106,14 @@ fn the_host_the_keeper_and_a_tool_that_stands_still() -> Result<()> {
             // Another keeper takes over.
             cases.push(step.case("the keeper is killed", Blow::Keeper).ends(&[0, 2], Wanted::Truth));
         }
+        if at(&["the group snapshot"]) {
+            const END: &str = "ALTER DATABASE END BACKUP";
+            const BEGIN: &str = "ALTER DATABASE BEGIN BACKUP";
+            let case = step.case("somebody ends backup mode", Blow::Dba(&[END]));
+            cases.push(case.ends(&[2], Wanted::NoSet));
+            let case = step.case("somebody ends backup mode and begins another", Blow::Dba(&[END, BEGIN]));
+            cases.push(case.ends(&[2], Wanted::NoSet));
+        }
         if at(&["the group snapshot", "END BACKUP"]) {
             let case =
                 step.case("the tool stands still for longer than backup mode may last", Blow::Stop(6500));

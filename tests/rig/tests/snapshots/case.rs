@@ -81,6 +81,8 @@ pub enum Blow {
     Host,
     /// SIGSTOP, and SIGCONT so many milliseconds later.
     Stop(u64),
+    /// None to the tool: somebody else does this in the database.
+    Dba(&'static [&'static str]),
 }
 
 /// What has to be on the array in the end.

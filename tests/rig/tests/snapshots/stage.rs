@@ -97,7 +97,7 @@ fn one(bench: &Bench, case: &Case) -> Result<()> {
     let mut run = snap(bench, &place, &case.shape)?.args(&case.args).start()?;
     if let Some((moment, blow)) = case.blow {
         until(bench, &place, &mut run, moment, open)?;
-        strike(&place, &mut run, blow)?;
+        strike(bench, &place, &mut run, blow)?;
     }
     let outcome = run.wait()?;
     let told = || {
@@ -213,7 +213,7 @@ fn until(bench: &Bench, place: &Place, run: &mut Started, moment: Moment, open: 
     }
 }
 
-fn strike(place: &Place, run: &mut Started, blow: Blow) -> Result<()> {
+fn strike(bench: &Bench, place: &Place, run: &mut Started, blow: Blow) -> Result<()> {
     match blow {
         Blow::Signal(signal) => run.signal(signal),
         Blow::Thrice(signal) => {
@@ -240,6 +240,7 @@ fn strike(place: &Place, run: &mut Started, blow: Blow) -> Result<()> {
             std::thread::sleep(Duration::from_millis(1200));
             Ok(())
         }
+        Blow::Dba(statements) => statements.iter().try_for_each(|s| bench.db.sql(s).map(drop)),
         Blow::Stop(ms) => {
             run.signal(Signal::STOP)?;
             std::thread::sleep(Duration::from_millis(ms));
