@@ -294,7 +294,7 @@ fn removal(control: &Control<'_>, room: &Room) {
     for n in 1..=2 {
         let host = room.host(n);
         let left = "ls -d /etc/orapipe/*.env /etc/orapipe/jobs /etc/cron.d/orapipe* /etc/logrotate.d/orapipe* /usr/bin/arch-ship \
-                    /etc/systemd/system/orapipe-*.d /etc/systemd/system/*.target.wants/orapipe-* 2>/dev/null || true";
+                    /etc/systemd/system/orapipe-*.d/* /etc/systemd/system/*.target.wants/orapipe-* 2>/dev/null || true";
         assert_eq!(host.sh(left).unwrap(), "", "db{n}");
         assert_eq!(
             host.sh("dpkg-query -W -f '${db:Status-Status}' orapipe 2>/dev/null || echo none")

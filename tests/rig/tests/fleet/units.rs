@@ -44,7 +44,8 @@ pub fn timers(control: &Control<'_>, host: &Host) {
     let left =
         [&args[..], &["-e", "{\"orapipe_databases\":[{\"sid\":\"FIN\",\"state\":\"absent\"}]}"]].concat();
     control.play("install.yml", &left).unwrap().expect(0).unwrap();
-    let found = "ls -d /etc/systemd/system/orapipe-*.timer.d /etc/systemd/system/*.wants/orapipe-* /etc/orapipe/FIN.env \
+    let found =
+        "ls -d /etc/systemd/system/orapipe-*.d/* /etc/systemd/system/*.wants/orapipe-* /etc/orapipe/FIN.env \
                  2>/dev/null || true";
     assert_eq!(host.sh(found).unwrap(), "");
 }
