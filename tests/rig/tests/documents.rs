@@ -1,7 +1,7 @@
 //! What is written about the tools is what the tools are.
 
 // A test that cannot go on has failed.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 // The lab of the restores has more than is used here.
 #[allow(dead_code)]
