@@ -115,8 +115,7 @@ fn the_host_the_keeper_and_a_tool_that_stands_still() -> Result<()> {
             cases.push(case.ends(&[2], Wanted::NoSet));
         }
         if at(&["the group snapshot", "END BACKUP"]) {
-            let case =
-                step.case("the tool stands still for longer than backup mode may last", Blow::Stop(6500));
+            let case = step.case("the tool stands still for longer than backup mode may last", Blow::Stop(9));
             cases.push(case.ends(&[0, 2, 124], Wanted::Truth));
         }
     }

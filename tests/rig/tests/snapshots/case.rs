@@ -79,7 +79,7 @@ pub enum Blow {
     Keeper,
     /// SIGKILL for everything, as when the host goes down.
     Host,
-    /// SIGSTOP, and SIGCONT so many milliseconds later.
+    /// SIGSTOP, and SIGCONT when nothing is in backup mode any more, which has to be so many seconds later at the latest.
     Stop(u64),
     /// None to the tool: somebody else does this in the database.
     Dba(&'static [&'static str]),

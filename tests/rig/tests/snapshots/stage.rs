@@ -241,10 +241,11 @@ fn strike(bench: &Bench, place: &Place, run: &mut Started, blow: Blow) -> Result
             Ok(())
         }
         Blow::Dba(statements) => statements.iter().try_for_each(|s| bench.db.sql(s).map(drop)),
-        Blow::Stop(ms) => {
+        Blow::Stop(seconds) => {
             run.signal(Signal::STOP)?;
-            std::thread::sleep(Duration::from_millis(ms));
-            run.signal(Signal::CONT)
+            let calm = bench.calm(Duration::from_secs(seconds));
+            run.signal(Signal::CONT)?;
+            calm.map(drop)
         }
     }
 }
