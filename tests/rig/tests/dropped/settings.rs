@@ -63,12 +63,12 @@ fn every_setting_of_the_drop_in_tables_is_known_and_every_known_one_is_in_them()
     let known: BTreeSet<String> = common::settings::known().map(str::to_owned).collect();
     let for_all = names(&chapter("All scripts")?)?;
     let mut told: std::collections::BTreeMap<&str, BTreeSet<String>> = std::collections::BTreeMap::new();
+    let flag = Regex::new("--[a-z][a-z0-9-]+")?;
     for (title, tools) in CHAPTERS {
         let chapter = chapter(title)?;
         ensure!(chapter.contains("| the original | loses | ours |"), "{title} tells of no defect");
         let flags: BTreeSet<String> =
             tools.iter().filter_map(|t| rig::docs::flags(t)).flat_map(|f| f.into_keys()).collect();
-        let flag = Regex::new("--[a-z][a-z0-9-]+")?;
         for cell in ours(&chapter) {
             for name in names(cell)?.iter().filter(|n| *n != "TMPDIR") {
                 ensure!(known.contains(name), "{title}: no tool knows {name}");
