@@ -15,6 +15,9 @@ case "${1:-}" in -h | --help) usage; exit 0 ;; -*) usage >&2; exit 64 ;; esac
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 export PATH
+# The tests wait for time limits and other processes most of the time: two a core are done in little more than half the
+# time of one.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
 # The tools refuse root; in a container the tests often have nobody else.
 if [ "$(id -u)" = 0 ]; then export ORAPIPE_ALLOW_ROOT=1; fi
 
