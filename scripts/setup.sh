@@ -82,6 +82,7 @@ python-venv python3-venv    python3-pip
 dpkg-deb    dpkg            dpkg
 rpmbuild    rpm             rpm-build
 objdump     binutils        binutils
+openssl     openssl         openssl
 '
 
 manager=none

@@ -37,6 +37,7 @@ pub fn gather(array: &Array, ignore_clock: bool) -> anyhow::Result<Found> {
     array.look_at_clock(&mut probe).map_err(failure)?;
     let host = Utc::now().timestamp_millis();
     let now = judge_clock(probe.clock(), host, ignore_clock, &mut warnings)?;
+    warnings.extend(array.warnings());
     Ok(Found { seen, now, warnings })
 }
 

@@ -93,6 +93,7 @@ impl<'a> Snap<'a> {
             }
             Some(_) => {}
         }
+        warnings.extend(array.warnings());
         let lock = setup.cli.lock_until.map(|l| lock_time(l, clock)).transpose()?;
         let marks = Marks {
             run: setup.frame.run.clone(),

@@ -111,6 +111,12 @@ impl Array {
         self.http.address()
     }
 
+    /// What a person should know of the connections that were made so far: a certificate that is trusted as `--ca-file`
+    /// has it, but is out of date.
+    pub fn warnings(&self) -> Vec<String> {
+        self.http.warnings()
+    }
+
     pub(super) fn call<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Answer<T>, ApiError> {
         self.http.call(&request, self.deadline)
     }

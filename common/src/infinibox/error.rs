@@ -131,8 +131,8 @@ impl ApiError {
             Kind::NotApi => "is SOURCE_INFINIBOX the management address of an InfiniBox, and no proxy between?",
             Kind::Unreachable => "look at SOURCE_INFINIBOX, the network and the firewall",
             Kind::Tls => {
-                "give the array's certificate, or its CA's, with --ca-file, and name the array as its certificate does; \
-                 a certificate needs its names as subject alternative names"
+                "give the certificate that the array has now, or its CA's, with --ca-file; under a CA the array must be \
+                 named as one of the certificate's subject alternative names"
             }
             Kind::Broken => "the connection broke; try again",
             Kind::TimedOut => "the array was too slow; look at its load, or give --array-timeout more",

@@ -1,20 +1,21 @@
 //! One request: which address, which connection, how long, and what the answer means.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use base64::prelude::{Engine, BASE64_STANDARD};
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use ureq::http::{HeaderMap, Response};
-use ureq::tls::{parse_pem, Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body, Timeout};
 
-use super::args::{usage, Address};
+use super::args::Address;
 use super::error::{ApiError, Kind};
+use super::tls::TlsConnector;
 use crate::secret::{redact, Secret};
 use crate::signals;
 
@@ -147,6 +148,8 @@ enum Next {
 /// A client of one array.
 pub(super) struct Http {
     connection: Connection,
+    /// None: plain HTTP.
+    tls: Option<TlsConnector>,
     pooled: Agent,
     /// Never takes an old connection: a request that creates something must not be sent into a dead one.
     fresh: Agent,
@@ -160,10 +163,11 @@ impl Http {
     pub fn new(connection: Connection) -> anyhow::Result<Self> {
         let plain = format!("{}:{}", connection.user, connection.password.expose());
         let authorization = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(plain)));
-        let tls = (!connection.plain).then(|| certificates(connection.ca_file.as_deref())).transpose()?;
+        let tls =
+            (!connection.plain).then(|| TlsConnector::new(connection.ca_file.as_deref())).transpose()?;
         let agent = |idle: usize| {
             let name = format!("orapipe/{} ({})", env!("CARGO_PKG_VERSION"), connection.tool);
-            let mut config = Agent::config_builder()
+            let config = Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .max_redirects_will_error(false)
@@ -175,16 +179,20 @@ impl Http {
                 .accept("application/json")
                 .accept_encoding("identity")
                 // The credentials are for the array alone.
-                .proxy(None);
-            if let Some(certificates) = &tls {
-                let roots = RootCerts::new_with_certs(certificates);
-                config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+                .proxy(None)
+                .build();
+            match &tls {
+                Some(tls) => {
+                    let chain = ().chain(TcpConnector::default()).chain(tls.clone());
+                    Agent::with_parts(config, chain, DefaultResolver::default())
+                }
+                None => Agent::new_with_config(config),
             }
-            Agent::new_with_config(config.build())
         };
         let (pooled, fresh) = (agent(8), agent(0));
         Ok(Self {
             connection,
+            tls,
             pooled,
             fresh,
             authorization,
@@ -196,6 +204,11 @@ impl Http {
     /// The address that answered last, or the first one.
     pub fn address(&self) -> String {
         self.connection.addresses[self.preferred.load(Ordering::SeqCst)].to_string()
+    }
+
+    /// What a person should know of the connections that were made so far.
+    pub fn warnings(&self) -> Vec<String> {
+        self.tls.as_ref().map(TlsConnector::remarks).unwrap_or_default()
     }
 
     /// Sends a request, where that is safe to other addresses too, and reads its answer.
@@ -483,37 +496,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let until = chrono::DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis();
     let from = date(headers).unwrap_or_else(now);
     Some(Duration::from_millis(u64::try_from(until - from).unwrap_or(0)))
-}
-
-/// The certificates to trust.
-fn certificates(ca_file: Option<&Path>) -> anyhow::Result<Vec<Certificate<'static>>> {
-    let Some(path) = ca_file else {
-        let found = rustls_native_certs::load_native_certs();
-        if found.certs.is_empty() {
-            return Err(usage(
-                "this host has no certificates of any CA",
-                "name the array's certificate, or its CA's, with --ca-file",
-            )
-            .into());
-        }
-        return Ok(found.certs.iter().map(|c| Certificate::from_der(c.as_ref()).to_owned()).collect());
-    };
-    let hint = "--ca-file names a readable file with certificates in PEM form";
-    let pem = std::fs::read(path)
-        .map_err(|e| usage(&format!("read the certificates in {}: {e}", path.display()), hint))?;
-    let mut found = Vec::new();
-    for item in parse_pem(&pem) {
-        match item
-            .map_err(anyhow::Error::from)
-            .with_context(|| format!("the certificates in {}", path.display()))
-        {
-            Ok(PemItem::Certificate(certificate)) => found.push(certificate),
-            Ok(_) => {}
-            Err(e) => return Err(usage(&format!("{e:#}"), hint).into()),
-        }
-    }
-    if found.is_empty() {
-        return Err(usage(&format!("there is no certificate in {}", path.display()), hint).into());
-    }
-    Ok(found)
 }

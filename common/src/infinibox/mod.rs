@@ -24,6 +24,8 @@ mod http;
 mod listing;
 mod objects;
 mod ownership;
+mod tls;
+mod trust;
 
 pub use args::{Address, ArrayArgs};
 pub use client::{Array, Change, NewCgSnapshot, NewGroupSnapshot, NewSnapshot};

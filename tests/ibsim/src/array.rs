@@ -65,7 +65,10 @@ impl Array {
         let store = dir.join("snapshots");
         std::fs::create_dir_all(&store).with_context(|| format!("make {}", store.display()))?;
         let ca_file = dir.join("ca.pem");
-        let acceptor = tls::acceptor(config.certificate, &ca_file)?;
+        let acceptor = match &config.certificate_files {
+            Some((certificate, key)) => tls::of_files(certificate, key, &ca_file)?,
+            None => tls::acceptor(config.certificate, &ca_file)?,
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("ibsim")
@@ -127,7 +130,7 @@ impl Array {
         format!("https://{}", self.https[n])
     }
 
-    /// The PEM file of the certificate that signs the array's.
+    /// The PEM file of the certificate that signs the array's, or of the array's own.
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
     }

@@ -154,6 +154,8 @@ pub struct Config {
     /// The HTTPS port of the first address; 0: any free one.
     pub tls_port: u16,
     pub certificate: Certificate,
+    /// PEM files of the certificate, with those above it, and of its key: instead of [`Config::certificate`].
+    pub certificate_files: Option<(PathBuf, PathBuf)>,
     /// Before each request is executed.
     pub latency: Duration,
     /// Idle connections are closed after this; Apache of a real array says 15 s.
@@ -200,6 +202,7 @@ impl Default for Config {
             port: 0,
             tls_port: 0,
             certificate: Certificate::Signed,
+            certificate_files: None,
             latency: Duration::ZERO,
             keep_alive: Duration::from_secs(15),
             max_requests: 1000,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Certificate;
@@ -41,15 +42,29 @@ pub fn acceptor(kind: Certificate, ca_file: &Path) -> Result<TlsAcceptor> {
         (params.signed_by(&key, &authority).context("sign the certificate")?, authority.pem())
     };
     std::fs::write(ca_file, trusted).with_context(|| format!("write {}", ca_file.display()))?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    serve(vec![certificate.der().clone()], key)
+}
+
+/// With a certificate of files, which is copied to `ca_file`.
+///
+/// # Errors
+/// When a file cannot be read or written, or they do not belong together.
+pub fn of_files(certificate: &Path, key: &Path, ca_file: &Path) -> Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("read {}", certificate.display()))?;
+    std::fs::copy(certificate, ca_file).with_context(|| format!("write {}", ca_file.display()))?;
+    serve(chain, PrivateKeyDer::from_pem_file(key).with_context(|| format!("read {}", key.display()))?)
+}
+
+fn serve(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<TlsAcceptor> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("choose TLS versions")?
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )
+        .with_single_cert(chain, key)
         .context("take the certificate")?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
