@@ -16,7 +16,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 
-use crate::lab::Lab;
+use crate::lab::{run, Lab};
 
 /// A certificate and its key.
 #[derive(Clone)]
@@ -243,6 +243,16 @@ fn the_arrays_own_certificate_out_of_date_is_a_warning_and_no_night_without_snap
     );
     assert!(lab.written().contains("expired on 2020-01-01"));
     assert_eq!(lab.array.snapshots().len(), 4);
+
+    // A CA that the host trusts was not given as the array's own.
+    let tool = lab.tool();
+    let mut command = Command::new(tool.get_program());
+    command
+        .env_clear()
+        .envs(tool.get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .args(tool.get_args().take(2));
+    let ran = run(command.env("SSL_CERT_FILE", &expired.certificate)).exits(64);
+    assert!(ran.says("certificate") && ran.says("--ca-file"), "{}", ran.stderr);
 }
 
 #[test]
