@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
-use common::app::{Frame, Report};
+use common::app::{report_error, Frame, Report};
 use common::exit::{failure, status_of, Exit, Failure};
+use common::logfile::LogFile;
 use common::record::{Export as Record, ExportStatus, Input, Log};
 
 use crate::check;
@@ -32,9 +33,6 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         }
     }
     let wanted = Wanted::read(cli, frame)?;
-    if cli.common.dry_run {
-        return dry_run(cli, frame, wanted);
-    }
     if wanted.silent {
         return Err(Failure::new(
             Exit::Usage,
@@ -42,6 +40,9 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         )
         .hint("is the env file read, and is the program there that should write the schemas?")
         .into());
+    }
+    if cli.common.dry_run {
+        return dry_run(cli, frame, wanted);
     }
     if wanted.specs.is_empty() && wanted.bad.is_empty() {
         let mut report = Report::new(wanted.exit);
@@ -113,7 +114,7 @@ impl Wanted {
                     self.add(found.with_context(|| format!("line {} of the input", line.number())));
                 }
                 Ok(Some(_)) => {}
-                Err(error) => self.bad.push(error),
+                Err(error) => self.bad.push(spec::with_example(error)),
             }
         }
         self.exit = input.worst();
@@ -144,7 +145,13 @@ fn dry_run(cli: &Cli, frame: &Frame, wanted: Wanted) -> anyhow::Result<Report> {
     let policy = policy(cli, frame, &database(cli));
     let mut report = Report::new(wanted.exit);
     let mut worst = Exit::Success;
+    let sheet = LogFile::open(None, frame.tool, frame.verbose)?;
     for (n, spec) in wanted.specs.iter().enumerate() {
+        for key in &spec.unknown {
+            let warning = Log::warning(unknown_key(spec, key));
+            sheet.say(&warning);
+            frame.out.emit(&warning)?;
+        }
         let planned = sqlplus(cli, spec).and_then(|(_, sqlplus)| gather(spec, &sqlplus, &policy, cli, n));
         match planned {
             Ok((export, _)) => {
@@ -154,7 +161,9 @@ fn dry_run(cli: &Cli, frame: &Frame, wanted: Wanted) -> anyhow::Result<Report> {
             Err(error) => {
                 report.count("failed", 1);
                 worst = worst.worse(status_of(&error));
-                frame.out.emit(&Log::error(format!("schema {}: {error:#}", spec.schema)))?;
+                let error = error.context(format!("schema {}", spec.schema));
+                frame.out.emit(&Log::error(format!("{error:#}")))?;
+                report_error(frame.tool, &error);
             }
         }
     }
@@ -162,6 +171,7 @@ fn dry_run(cli: &Cli, frame: &Frame, wanted: Wanted) -> anyhow::Result<Report> {
         report.count("failed", 1);
         worst = worst.worse(status_of(error));
         frame.out.emit(&Log::error(format!("{error:#}")))?;
+        report_error(frame.tool, error);
     }
     if worst != Exit::Success && report.counts.contains_key("planned") {
         worst = Exit::Partial;
@@ -174,6 +184,9 @@ fn exports(setup: &Setup<'_>, wanted: Wanted) -> anyhow::Result<Report> {
     let mut tally = Tally::default();
     for error in &wanted.bad {
         setup.log.error(&format!("{error:#}"));
+        if let Some(hint) = failure(error).and_then(|f| f.hint.as_deref()) {
+            setup.log.error(&format!("hint: {hint}"));
+        }
         setup.frame.out.emit(&Log::error(format!("{error:#}")))?;
         tally.failed(status_of(error));
     }
@@ -216,7 +229,7 @@ fn prepare(setup: &Setup<'_>, specs: &[Spec], tally: &mut Tally) -> anyhow::Resu
     let mut names: BTreeMap<PathBuf, String> = BTreeMap::new();
     for (n, spec) in specs.iter().enumerate() {
         for key in &spec.unknown {
-            setup.say(Log::warning(format!("schema {}: unknown key {key:?} is ignored", spec.schema)))?;
+            setup.say(Log::warning(unknown_key(spec, key)))?;
         }
         match prepared(setup, spec, n, &mut names) {
             Ok(one) => ready.push(one),
@@ -237,6 +250,10 @@ fn prepare(setup: &Setup<'_>, specs: &[Spec], tally: &mut Tally) -> anyhow::Resu
         }
     }
     Ok(ready)
+}
+
+fn unknown_key(spec: &Spec, key: &str) -> String {
+    format!("schema {}: unknown key {key:?} is ignored", spec.schema)
 }
 
 fn prepared(

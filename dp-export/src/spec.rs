@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use common::exit::{Exit, Failure};
+use common::exit::{status_of, Exit, Failure};
 use common::oracle::connect::Connect;
 use common::secret::Secret;
 use common::values::duration;
@@ -60,6 +60,14 @@ pub fn has_password(line: &[u8]) -> bool {
     }
 }
 
+const EXAMPLE: &str = "for example {\"user\":\"GOLD\",\"password_env\":\"GOLD_PW\"}";
+
+/// Shows what a line has to look like; the exit status stays.
+pub fn with_example(error: anyhow::Error) -> anyhow::Error {
+    let exit = status_of(&error);
+    error.context(Failure::new(exit, "not a schema spec").hint(EXAMPLE))
+}
+
 /// Reads one line of standard input.
 ///
 /// # Errors
@@ -67,7 +75,8 @@ pub fn has_password(line: &[u8]) -> bool {
 pub fn from_line(line: &[u8], service: Option<&str>) -> anyhow::Result<Spec> {
     // The error of the parser may quote what it has read; only the place is told.
     let raw: Raw = serde_json::from_slice(line).map_err(|e| {
-        anyhow::anyhow!("no schema spec: a value that was not expected, column {}", e.column())
+        let what = format!("no schema spec: a value that was not expected, column {}", e.column());
+        Failure::new(Exit::Failed, what).hint(EXAMPLE)
     })?;
     if raw.password.is_some() {
         return Err(Failure::new(Exit::Usage, "a schema spec on standard input has a password in the clear")
@@ -106,8 +115,7 @@ pub fn from_name(schema: &str, connect: &Connect) -> anyhow::Result<Spec> {
 
 fn resolve(raw: Raw, service: Option<&str>) -> anyhow::Result<Spec> {
     let schema = raw.schema.as_deref().or(raw.user.as_deref()).ok_or_else(|| {
-        Failure::new(Exit::Usage, "a schema spec without \"schema\" and without \"user\"")
-            .hint("for example {\"user\":\"GOLD\",\"password_env\":\"GOLD_PW\"}")
+        Failure::new(Exit::Usage, "a schema spec without \"schema\" and without \"user\"").hint(EXAMPLE)
     })?;
     let schema = dictionary_name(schema)?;
     let timeout =
@@ -149,7 +157,12 @@ fn connect(raw: &Raw, service: Option<&str>) -> anyhow::Result<Connect> {
         // The operating system vouches for the owner of the software, as it does for the other tools.
         (None, None, None) if raw.user.is_none() => return Ok(Connect::sysdba()),
         (None, None, None) => {
-            return Err(Failure::new(Exit::Usage, "a user without password_env, password_file or wallet")
+            let mut what = "a user without password_env, password_file or wallet".to_owned();
+            let unknown: Vec<String> = raw.unknown.keys().map(|key| format!("{key:?}")).collect();
+            if !unknown.is_empty() {
+                what.push_str(&format!("; unknown key {} is ignored", unknown.join(", ")));
+            }
+            return Err(Failure::new(Exit::Usage, what)
                 .hint("without \"user\" the export runs as / as sysdba")
                 .into());
         }
@@ -270,6 +283,25 @@ mod tests {
         let error =
             format!("{:#}", from_setting(r#"[{"user":"GOLD","password":"tiger",}]"#, None).unwrap_err());
         assert!(!error.contains("tiger"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_told_where_it_leaves_no_way_to_log_on() {
+        let line = br#"{"user":"GOLD","pasword_file":"/x"}"#;
+        let error = from_line(line, None).unwrap_err();
+        assert!(format!("{error:#}").contains("unknown key \"pasword_file\""), "{error:#}");
+        assert_eq!(status_of(&error), Exit::Usage);
+    }
+
+    #[test]
+    fn a_line_that_is_no_json_gets_an_example_and_keeps_its_status() {
+        let error = with_example(anyhow::anyhow!("line 1: not JSON"));
+        assert_eq!(status_of(&error), Exit::Failed);
+        let hint = common::exit::failure(&error).and_then(|f| f.hint.clone()).unwrap();
+        assert_eq!(hint, "for example {\"user\":\"GOLD\",\"password_env\":\"GOLD_PW\"}");
+        let error = from_line(br#"{"user":7}"#, None).unwrap_err();
+        assert_eq!(status_of(&error), Exit::Failed);
+        assert_eq!(common::exit::failure(&error).and_then(|f| f.hint.clone()).unwrap(), hint);
     }
 
     #[test]
