@@ -25,7 +25,17 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     let mut report = Report::new(Exit::Success);
     report.count("gaps", found.gaps.len() as u64);
     report.count("pieces", repository.pieces.len() as u64);
-    report.count("missing_pieces", repository.pieces.iter().filter(|p| !p.there).count() as u64);
+    let missing: Vec<&str> =
+        repository.pieces.iter().filter(|p| !p.there).map(|p| p.handle.as_str()).collect();
+    report.count("missing_pieces", missing.len() as u64);
+    // Without `-` nobody has said what lies in the bucket, and pieces leave this host every night.
+    if let (Some(first), false) = (missing.first(), cli.args.is_empty()) {
+        target.say(Log::warning(format!(
+            "neither on this host nor in the manifests: {} of {} pieces, the first is {first}",
+            missing.len(),
+            repository.pieces.len()
+        )))?;
+    }
     for gap in &found.gaps {
         frame.out.emit(gap)?;
     }
@@ -102,6 +112,7 @@ fn stored(cli: &Cli, frame: &Frame) -> anyhow::Result<Stored> {
     let mut input = Input::new(std::io::stdin().lock(), Some(frame.out.clone()));
     let (mut names, mut producers) = (HashSet::new(), Producers::default());
     let mut exit = Exit::Success;
+    let mut told = false;
     while let Some(line) = input.next_line()? {
         let object = match line.kind() {
             // A `file` record is about a disk, and the disk is looked at anyway.
@@ -117,6 +128,7 @@ fn stored(cli: &Cli, frame: &Frame) -> anyhow::Result<Stored> {
             }
         };
         let Some(object) = object else { continue };
+        told = true;
         let path = object.path.unwrap_or(object.key);
         let name = path.rsplit('/').next().unwrap_or_default();
         // The last word counts, as in the planner.
@@ -130,5 +142,16 @@ fn stored(cli: &Cli, frame: &Frame) -> anyhow::Result<Stored> {
         frame.out.emit(&Log::error(message))?;
         exit = exit.worse(Exit::Failed);
     }
-    Ok(Stored { names, exit: exit.worse(producers.worst()) })
+    exit = exit.worse(producers.worst());
+    if !told {
+        let message = "no manifest on standard input: nothing in the bucket is proven";
+        let hint = "is the bucket empty, or --prefix or --since of s3-get --manifests wrong?";
+        frame.out.emit(&Log::error(message))?;
+        common::app::report_error(frame.tool, &Failure::new(Exit::Finding, message).hint(hint).into());
+        // A producer that failed has said why nothing came; "try again" stays that.
+        if exit == Exit::Success {
+            exit = Exit::Finding;
+        }
+    }
+    Ok(Stored { names, exit })
 }

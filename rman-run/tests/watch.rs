@@ -37,6 +37,24 @@ fn status_tells_the_range_and_what_is_overdue() {
 #[test]
 fn status_finds_a_lost_piece_and_counts_it_when_it_lies_in_the_bucket() {
     let lab = with_full();
+    let piped = |input: &str| {
+        let mut child =
+            lab.tool().args(["status", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let out = child.wait_with_output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    // The repository of the database proves nothing of a bucket without a manifest.
+    let run = |exit: u8| {
+        format!(
+            "{{\"v\":1,\"type\":\"run_begin\",\"tool\":\"s3-get\",\"run\":\"r\"}}\n{{\"v\":1,\"type\":\"run_end\",\"tool\":\"s3-get\",\"run\":\"r\",\"status\":\"x\",\"exit\":{exit},\"seconds\":1,\"counts\":{{}}}}\n"
+        )
+    };
+    for (input, code) in [(String::new(), 5), (run(0), 5), (run(75), 75)] {
+        let (status, text) = piped(&input);
+        assert_eq!(status, Some(code), "{text}");
+        assert!(text.contains("no manifest on standard input: nothing in the bucket is proven"), "{text}");
+    }
     let piece = lab.pieces().into_iter().find(|p| p.to_string_lossy().contains("db_backup_")).unwrap();
     std::fs::remove_file(&piece).unwrap();
     lab.run(&["status"]).exits(5).says("error", "has no usable level 0");
@@ -44,13 +62,12 @@ fn status_finds_a_lost_piece_and_counts_it_when_it_lies_in_the_bucket() {
     let mut failed = record.clone();
     failed["status"] = "failed".into();
     for (input, code) in [(format!("{record}\n"), 0), (format!("{record}\n{failed}\n"), 5)] {
-        let mut child =
-            lab.tool().args(["status", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let out = child.wait_with_output().unwrap();
-        let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert_eq!(out.status.code(), Some(code), "{text}");
+        let (status, text) = piped(&input);
+        assert_eq!(status, Some(code), "{text}");
         assert!(text.contains(&record.to_string()), "what comes in goes out");
+        let missing = format!("the first is {}", piece.display());
+        assert_eq!(text.contains("neither on this host nor in the manifests: 1 of "), code == 5, "{text}");
+        assert_eq!(text.contains(&missing), code == 5, "{text}");
     }
 }
 
