@@ -5,6 +5,8 @@ use std::fmt;
 use crate::exit::{Exit, Failure};
 use crate::process::Ended;
 
+use super::target::Target;
+
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -71,7 +73,7 @@ impl std::error::Error for TransferError {}
 pub struct Evidence<'a> {
     /// `rsync` or `ssh`.
     pub program: &'a str,
-    pub host: &'a str,
+    pub target: &'a Target,
     pub ended: Ended,
     pub stderr: &'a str,
 }
@@ -103,7 +105,7 @@ const WORDS: &[Words] = &[
         any: &["Permission denied (p", "Permission denied (k", "Permission denied (g", "Permission denied (h",
             "Too many authentication failures", "No supported authentication methods", "Permission denied, please"],
         class: Class::Final,
-        hint: "{host} does not let this user in: 'ssh -o BatchMode=yes {host} true' has to work without a question",
+        hint: "{host} does not let this user in; this has to work without a question: {ssh}",
     },
     Words {
         any: &["Your account has expired", "password has expired", "account is currently not available",
@@ -140,7 +142,7 @@ const WORDS: &[Words] = &[
     Words {
         any: &["is your shell clean?", "protocol version mismatch"],
         class: Class::Final,
-        hint: "the login on {host} prints something: .bashrc and the like must be silent for 'ssh {host} true'",
+        hint: "the login on {host} prints something: .bashrc and the like must be silent for: {ssh}",
     },
     Words {
         any: &["rsync: command not found", "rsync: not found", "rsync: Command not found",
@@ -183,7 +185,7 @@ pub fn classify(evidence: &Evidence<'_>) -> TransferError {
         _ => None,
     };
     let (class, hint) = verdict(evidence, rsync_status);
-    let mut what = format!("{} to {} {}", evidence.program, evidence.host, evidence.ended);
+    let mut what = format!("{} to {} {}", evidence.program, evidence.target.label(), evidence.ended);
     let tail = telling_lines(evidence.stderr);
     if !tail.is_empty() {
         what.push_str(": ");
@@ -192,14 +194,18 @@ pub fn classify(evidence: &Evidence<'_>) -> TransferError {
     TransferError { class, what, hint, rsync_status, tail }
 }
 
+fn filled(hint: &str, target: &Target) -> String {
+    hint.replace("{host}", target.label()).replace("{ssh}", &target.login_command())
+}
+
 fn verdict(evidence: &Evidence<'_>, rsync_status: Option<i32>) -> (Class, Option<String>) {
     if evidence.ended == Ended::Interrupted {
         return (Class::Interrupted, None);
     }
     if let Some(words) = WORDS.iter().find(|w| w.any.iter().any(|text| evidence.stderr.contains(text))) {
-        return (words.class, Some(words.hint.replace("{host}", evidence.host)));
+        return (words.class, Some(filled(words.hint, evidence.target)));
     }
-    let hint = |text: &str| Some(text.replace("{host}", evidence.host));
+    let hint = |text: &str| Some(filled(text, evidence.target));
     match (evidence.ended, rsync_status) {
         (Ended::TimedOut(_) | Ended::Signalled(_) | Ended::Interrupted, _) => (Class::Retry, None),
         (_, Some(10 | 12 | 20 | 30 | 35 | 255)) => (Class::Retry, None),
@@ -214,7 +220,7 @@ fn verdict(evidence: &Evidence<'_>, rsync_status: Option<i32>) -> (Class, Option
         (_, Some(22)) => (Class::Final, hint("not enough memory for the list of files")),
         (_, Some(_)) => (Class::Final, None),
         (Ended::Exited(255), None) => {
-            (Class::Retry, hint("ssh itself failed: does 'ssh -v {host} true' work for this user?"))
+            (Class::Retry, hint("ssh itself failed; does this work for this user: {ssh}"))
         }
         (Ended::Exited(_), None) => (Class::Final, None),
     }
@@ -237,8 +243,12 @@ mod tests {
 
     use super::*;
 
+    fn dr1() -> Target {
+        Target { host: Some("dr1".to_owned()), ..Target::default() }
+    }
+
     fn class(program: &str, ended: Ended, stderr: &str) -> Class {
-        classify(&Evidence { program, host: "dr1", ended, stderr }).class
+        classify(&Evidence { program, target: &dr1(), ended, stderr }).class
     }
 
     #[test]
@@ -308,7 +318,7 @@ mod tests {
     fn the_message_names_program_host_status_and_words() {
         let error = classify(&Evidence {
             program: "rsync",
-            host: "dr1",
+            target: &dr1(),
             ended: Ended::Exited(11),
             stderr: "\nrsync: write failed on \"/x\": No space left on device (28)\n",
         });
@@ -320,10 +330,24 @@ mod tests {
         assert_eq!(error.rsync_status, Some(11));
         let refused = classify(&Evidence {
             program: "ssh",
-            host: "dr1",
+            target: &dr1(),
             ended: Ended::Exited(255),
             stderr: "ssh: connect to host dr1 port 22: Connection refused",
         });
         assert!(refused.hint.is_some_and(|h| h.starts_with("dr1 cannot be reached: ")));
+    }
+
+    #[test]
+    fn the_hint_is_the_command_to_type() {
+        let options = ["-p 2222 -i '/a b/k'".to_owned()];
+        let target = Target::new(Some("dr1"), Some("oracle"), &options).unwrap();
+        let stderr = "oracle@dr1: Permission denied (publickey).";
+        let error =
+            classify(&Evidence { program: "ssh", target: &target, ended: Ended::Exited(255), stderr });
+        assert_eq!(
+            error.hint.unwrap(),
+            "dr1 does not let this user in; this has to work without a question: \
+             ssh -p 2222 -i '/a b/k' -l oracle -o BatchMode=yes dr1 true"
+        );
     }
 }

@@ -163,7 +163,7 @@ impl Connection {
             return Ok(stdout);
         }
         let ended = Ended::Exited(status);
-        let evidence = Evidence { program: "sh", host: self.target.label(), ended, stderr: &tail };
+        let evidence = Evidence { program: "sh", target: &self.target, ended, stderr: &tail };
         Err(classify(&evidence))
     }
 
@@ -331,7 +331,7 @@ impl Connection {
                 continue;
             };
             let stderr = text(&words);
-            let evidence = Evidence { program: "ssh", host: self.target.label(), ended, stderr: &stderr };
+            let evidence = Evidence { program: "ssh", target: &self.target, ended, stderr: &stderr };
             let mut error = classify(&evidence);
             if ended == Ended::Exited(0) {
                 error.class = Class::Final;
@@ -370,7 +370,7 @@ impl Connection {
     pub(super) fn failed(&self, ended: Ended, stderr: &str) -> TransferError {
         let program = if self.target.is_local() { "sh" } else { "ssh" };
         let stderr = self.with_master_words(stderr);
-        let error = classify(&Evidence { program, host: self.target.label(), ended, stderr: &stderr });
+        let error = classify(&Evidence { program, target: &self.target, ended, stderr: &stderr });
         self.doubt(&error);
         error
     }

@@ -137,13 +137,13 @@ pub fn rsync(
     if watched.ended == Ended::Exited(0) {
         return Ok(RsyncOutcome { sent: reader.sent, trouble: None, elapsed });
     }
-    let host = conn.target().label();
+    let target = conn.target();
     let mut error =
-        classify(&Evidence { program: "rsync", host, ended: watched.ended, stderr: &watched.stderr });
+        classify(&Evidence { program: "rsync", target, ended: watched.ended, stderr: &watched.stderr });
     if error.class == Class::Retry && !conn.target().is_local() {
         // Why the connection went is in the words of the master.
         let stderr = conn.with_master_words(&watched.stderr);
-        error = classify(&Evidence { program: "rsync", host, ended: watched.ended, stderr: &stderr });
+        error = classify(&Evidence { program: "rsync", target, ended: watched.ended, stderr: &stderr });
     }
     conn.doubt(&error);
     if error.class == Class::PerFile {

@@ -1,13 +1,18 @@
 //! Which machine, and how ssh gets there.
 
+use std::path::Path;
+
 use crate::exit::{Exit, Failure};
 
-use super::quote::split_words;
+use super::quote::{sh_quote, split_words};
 
 /// Options of ssh(1) that take a value; all others are flags (OpenSSH 7.4 to 9.9).
 const WITH_VALUE: &str = "BbcDEeFIiJLlmOoPpQRSWw";
 /// Options that would take the connection out of our hands: background, control socket, no session, terminal.
 const OURS: &str = "fGMNnOQSstVW";
+
+/// NFS, SMB, SMB2 and CIFS, FUSE, Ceph (statfs(2), linux/magic.h).
+const NETWORK: [u32; 6] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x00c3_6400];
 
 /// Where files go. No host: a directory of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,9 +68,34 @@ impl Target {
         self.host.is_none()
     }
 
+    /// What has to be said when copies for a standby stay on this machine because no host is named; `None` where a host
+    /// is named, or `dir` (which need not exist yet) is on a file system of the network.
+    pub fn stays_here(&self, dir: &Path) -> Option<String> {
+        let there = dir.ancestors().find_map(|dir| rustix::fs::statfs(dir).ok());
+        // The field is signed on some architectures, and the numbers have 32 bits.
+        let network = there.is_some_and(|s| NETWORK.contains(&(s.f_type as u32)));
+        (self.is_local() && !network)
+            .then(|| format!("DEST_HOST is not set: the copies stay on this host, in {}", dir.display()))
+    }
+
     /// For messages: the host, or "this host".
     pub fn label(&self) -> &str {
         self.host.as_deref().unwrap_or("this host")
+    }
+
+    /// The ssh that has to work without a question, as a person types it.
+    pub fn login_command(&self) -> String {
+        let mut words: Vec<&str> = self.ssh_options.iter().map(String::as_str).collect();
+        if let Some(user) = &self.user {
+            words.extend(["-l", user]);
+        }
+        words.extend(["-o", "BatchMode=yes", self.label(), "true"]);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,~".contains(c);
+        let typed = words.iter().map(|word| match !word.is_empty() && word.chars().all(plain) {
+            true => (*word).to_owned(),
+            false => String::from_utf8_lossy(&sh_quote(word.as_bytes())).into_owned(),
+        });
+        format!("ssh {}", typed.collect::<Vec<_>>().join(" "))
     }
 
     /// For names of log files, as the originals had them: the host without its domain, or "local".
@@ -167,6 +197,14 @@ mod tests {
         for user in ["-l", "a b", "x$(id)"] {
             assert_eq!(target("dr1", Some(user), &[]).unwrap_err().exit, Exit::Usage, "{user}");
         }
+    }
+
+    #[test]
+    fn copies_that_stay_here_are_told() {
+        let dir = Path::new("/no/such/directory");
+        let said = "DEST_HOST is not set: the copies stay on this host, in /no/such/directory";
+        assert_eq!(Target::local().stays_here(dir).as_deref(), Some(said));
+        assert_eq!(target("dr1", None, &[]).unwrap().stays_here(dir), None);
     }
 
     #[test]
