@@ -1,6 +1,6 @@
 //! Deletes what the plan says: each set is looked at again, then its data goes, then its archived logs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::app::Frame;
@@ -11,6 +11,7 @@ use common::logfile::LogFile;
 use common::record::{Kept, Log, Removed};
 use common::signals;
 
+use crate::mapping;
 use crate::ours::{hold, Group, Seen, Snapshot};
 use crate::plan::{Decision, Fate};
 use crate::sets::Set;
@@ -48,12 +49,24 @@ enum Stop {
     /// Somebody has changed it since it was listed. No failure.
     Changed(String),
     Failed(ApiError),
+    /// The array has confirmed the deletion, and what should be gone is there.
+    Still(String),
 }
 
 /// A deletion: one snapshot, or a snapshot group with all its members.
 enum Step<'a> {
     One(&'a Snapshot),
     Group(u64, Vec<&'a Snapshot>),
+}
+
+/// What a deletion has done.
+struct Deleted {
+    /// Ids of those that are gone.
+    gone: Vec<u64>,
+    /// Whether we did it; else they were gone before.
+    ours: bool,
+    /// Why the rest is not.
+    stop: Option<Stop>,
 }
 
 impl<'a> Step<'a> {
@@ -95,7 +108,7 @@ impl Apply<'_> {
                     gone.insert(at);
                     silent = 0;
                 }
-                Some(Stop::Changed(_)) => silent = 0,
+                Some(Stop::Changed(_) | Stop::Still(_)) => silent = 0,
                 Some(Stop::Failed(error)) => {
                     silent =
                         if error.is_unavailable() || error.kind == Kind::NotApi { silent + 1 } else { 0 };
@@ -160,6 +173,11 @@ impl Apply<'_> {
                 self.note(&log)?;
                 self.keep(left, &format!("not deleted: {error}"))?;
             }
+            Stop::Still(why) => {
+                self.counts.failed += 1;
+                self.note(&Log::error(why.clone()))?;
+                self.keep(left, &format!("not deleted: {why}"))?;
+            }
         }
         Ok(Some(stop))
     }
@@ -193,65 +211,89 @@ impl Apply<'_> {
                 Step::One(snapshot) => self.delete_one(snapshot),
                 Step::Group(cg, _) => self.delete_group(*cg, &members),
             };
-            let ours = match deleted {
-                Ok(ours) => ours,
-                Err(stop) => return Ok(Some(stop)),
-            };
-            for snapshot in members {
+            for snapshot in members.into_iter().filter(|m| deleted.gone.contains(&m.id)) {
                 left.retain(|l| l.id != snapshot.id);
-                if ours {
+                if deleted.ours {
                     self.receipt(snapshot, reason)?;
                 } else {
                     self.counts.gone += 1;
                     self.note(&Log::info(format!("{} was gone already", snapshot.name)))?;
                 }
             }
+            if deleted.stop.is_some() {
+                return Ok(deleted.stop);
+            }
         }
         Ok(None)
     }
 
-    /// An object, or `None` when the array says twice that there is none: whatever goes next goes because of that.
+    /// An object, with an answer to whether it is mapped, or `None` when the array says twice that there is none: whatever
+    /// goes next goes because of that.
     fn object(&self, id: u64) -> Result<Option<Volume>, ApiError> {
-        match self.array.volume(id)? {
-            None => self.array.volume(id),
-            found => Ok(found),
+        let found = match self.array.volume(id)? {
+            None => self.array.volume(id)?,
+            found => found,
+        };
+        match found {
+            None => Ok(None),
+            Some(mut volume) => mapping::fill(self.array, &mut volume).map(|()| Some(volume)),
         }
     }
 
-    /// `false`: it was gone. After a deletion that may have been executed the array is asked, and not told again.
-    fn delete_one(&self, snapshot: &Snapshot) -> Result<bool, Stop> {
+    fn delete_one(&self, snapshot: &Snapshot) -> Deleted {
         let id = snapshot.id;
         match self.array.delete_volume(id) {
-            Ok(Some(_)) => Ok(true),
-            Ok(None) => match self.array.volume(id) {
-                Ok(None) => Ok(false),
-                Ok(Some(_)) => Err(Stop::Changed(format!(
-                    "{}: the array says that it is gone, and shows it",
-                    snapshot.name
-                ))),
-                Err(error) => Err(Stop::Failed(error)),
-            },
-            Err(error) if error.maybe_executed() => match self.array.volume(id) {
-                Ok(None) => Ok(true),
-                _ => Err(Stop::Failed(error)),
-            },
-            Err(error) => Err(Stop::Failed(error)),
+            // The array returns what it has deleted; any other answer is no proof.
+            Ok(Some(told)) if told.id == id && told.name == snapshot.name => {
+                Deleted { gone: vec![id], ours: true, stop: None }
+            }
+            Ok(told) => self.look_after(&[snapshot], told.is_some(), None),
+            Err(error) => self.after_error(&[snapshot], error),
         }
     }
 
-    fn delete_group(&self, cg: u64, members: &[&Snapshot]) -> Result<bool, Stop> {
+    fn delete_group(&self, cg: u64, members: &[&Snapshot]) -> Deleted {
         match self.array.delete_cg_with_members(cg) {
-            Ok(ours) => Ok(ours),
-            Err(error) if error.maybe_executed() => {
-                for member in members {
-                    if !matches!(self.array.volume(member.id), Ok(None)) {
-                        return Err(Stop::Failed(error));
-                    }
-                }
-                Ok(true)
-            }
-            Err(error) => Err(Stop::Failed(error)),
+            // It may be the group alone that is gone.
+            Ok(ours) => self.look_after(members, ours, None),
+            Err(error) => self.after_error(members, error),
         }
+    }
+
+    /// After a deletion that may have been executed the array is asked, and not told again.
+    fn after_error(&self, members: &[&Snapshot], error: ApiError) -> Deleted {
+        if error.maybe_executed() {
+            return self.look_after(members, true, Some(error));
+        }
+        Deleted { gone: Vec::new(), ours: false, stop: Some(Stop::Failed(error)) }
+    }
+
+    /// Looks at what should be gone. `error` is that of the deletion, if its answer was lost.
+    fn look_after(&self, members: &[&Snapshot], ours: bool, error: Option<ApiError>) -> Deleted {
+        let mut gone = Vec::new();
+        let mut stop = None;
+        for member in members {
+            let name = &member.name;
+            match self.array.volume(member.id) {
+                Ok(None) => gone.push(member.id),
+                Ok(Some(_)) if ours => {
+                    let why = format!("{name}: the array has confirmed its deletion, and shows it");
+                    stop = stop.or(Some(Stop::Still(why)));
+                }
+                Ok(Some(_)) => {
+                    let why = format!("{name}: the array says that it is gone, and shows it");
+                    stop = stop.or(Some(Stop::Changed(why)));
+                }
+                Err(error) => {
+                    stop = Some(Stop::Failed(error));
+                    break;
+                }
+            }
+        }
+        if let (Some(_), Some(error)) = (&stop, error) {
+            stop = Some(Stop::Failed(error));
+        }
+        Deleted { gone, ours, stop }
     }
 
     /// Looks at all of these again: the ids of those that are there, when nothing stands in the way.
@@ -265,28 +307,35 @@ impl Apply<'_> {
                         there.insert(snapshot.id);
                     }
                 }
-                Step::Group(cg, members) => match self.array.cg_members(*cg) {
-                    Ok(found) => {
-                        let found: BTreeMap<u64, Volume> = found.into_iter().map(|v| (v.id, v)).collect();
-                        if found.len() != members.len() {
-                            let why = format!("its snapshot group {cg} has {} members now", found.len());
-                            return Err(Stop::Changed(why));
-                        }
-                        for snapshot in members {
-                            let Some(fresh) = found.get(&snapshot.id) else {
-                                let why = format!("{} is not in its snapshot group any more", snapshot.name);
-                                return Err(Stop::Changed(why));
-                            };
-                            self.check(snapshot, fresh)?;
+                Step::Group(cg, members) => {
+                    self.check_members(*cg, members)?;
+                    // Its listing of members has fewer fields than the objects themselves on some versions.
+                    for snapshot in members {
+                        if let Some(fresh) = self.object(snapshot.id).map_err(Stop::Failed)? {
+                            self.check(snapshot, &fresh)?;
                             there.insert(snapshot.id);
                         }
                     }
-                    Err(error) if error.kind == Kind::NotFound => {}
-                    Err(error) => return Err(Stop::Failed(error)),
-                },
+                }
             }
         }
         Ok(there)
+    }
+
+    /// Whether exactly these are in the group, if there still is one.
+    fn check_members(&self, cg: u64, members: &[&Snapshot]) -> Result<(), Stop> {
+        let found: BTreeSet<u64> = match self.array.cg_members(cg) {
+            Ok(found) => found.into_iter().map(|v| v.id).collect(),
+            Err(error) if error.kind == Kind::NotFound => return Ok(()),
+            Err(error) => return Err(Stop::Failed(error)),
+        };
+        if found.len() != members.len() {
+            return Err(Stop::Changed(format!("its snapshot group {cg} has {} members now", found.len())));
+        }
+        match members.iter().find(|s| !found.contains(&s.id)) {
+            Some(lost) => Err(Stop::Changed(format!("{} is not in its snapshot group any more", lost.name))),
+            None => Ok(()),
+        }
     }
 
     /// Whether it is still the very object of the plan, and still free.

@@ -6,7 +6,8 @@ use chrono::Utc;
 use common::exit::{Exit, Failure};
 use common::infinibox::{ApiError, Array, Clock, ClockProbe, Kind, MetadataItem, CREATED_BY, SET_KEY};
 
-use crate::ours::{owner, parse_name, Group, Owner, Seen};
+use crate::mapping;
+use crate::ours::{candidates, owner, parse_name, Group, Owner, Seen};
 
 /// Clocks that differ by more are not believed: milliseconds.
 const CLOCK_LIMIT: i64 = 10 * 60_000;
@@ -22,18 +23,30 @@ pub struct Found {
     pub warnings: Vec<String>,
 }
 
-/// Asks the array. Nothing is changed.
+/// Asks the array. Nothing is changed. `word` is that of `--match`.
 ///
 /// # Errors
 /// Status 75 when it does not answer, 2 when it refuses, 4 when the clocks differ.
-pub fn gather(array: &Array, ignore_clock: bool) -> anyhow::Result<Found> {
+pub fn gather(array: &Array, word: &str, ignore_clock: bool) -> anyhow::Result<Found> {
     let mut probe = ClockProbe::default();
     array.look_at_clock(&mut probe).map_err(failure)?;
     let volumes = array.volumes(&[]).map_err(failure)?;
     let mut seen: Vec<Seen> = volumes.into_iter().map(|volume| Seen { volume, ..Seen::default() }).collect();
     let mut warnings = Vec::new();
-    ask_owners(array, &mut seen, &mut warnings)?;
+    ask_owners(array, &mut seen, word, &mut warnings)?;
     ask_groups(array, &mut seen)?;
+    match mapping::fill_all(array, &mut seen, word).map_err(failure)? {
+        0 => {}
+        n => warnings.push(format!(
+            "the array does not say of {n} snapshots whether they are mapped; they and their sets stay"
+        )),
+    }
+    match seen.iter().filter(|s| is_undated(s, word)).count() {
+        0 => {}
+        n => {
+            warnings.push(format!("the array does not say of {n} snapshots when they were taken; they stay"))
+        }
+    }
     array.look_at_clock(&mut probe).map_err(failure)?;
     let host = Utc::now().timestamp_millis();
     let now = judge_clock(probe.clock(), host, ignore_clock, &mut warnings)?;
@@ -77,14 +90,33 @@ fn judge_clock(
         .into())
 }
 
+/// A snapshot with our mark, or with a name of our form, of which no age is known.
+fn is_undated(seen: &Seen, word: &str) -> bool {
+    let may_be_ours = match seen.owner {
+        Owner::Ours(_) => true,
+        Owner::Other(_) => false,
+        Owner::Nobody | Owner::Unread(_) => {
+            seen.volume.name.contains(word) && parse_name(&seen.volume.name).is_some()
+        }
+    };
+    may_be_ours && seen.volume.is_snapshot() && seen.volume.created_at.is_none()
+}
+
 /// In bulk where the array lets us, else object by object, and then only for names that might be ours.
-fn ask_owners(array: &Array, seen: &mut [Seen], warnings: &mut Vec<String>) -> anyhow::Result<()> {
+fn ask_owners(
+    array: &Array,
+    seen: &mut [Seen],
+    word: &str,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<()> {
     let mut by_object: HashMap<u64, BTreeMap<String, String>> = HashMap::new();
     let mut note = |items: Vec<MetadataItem>| {
         for item in items {
-            by_object.entry(item.object_id).or_default().insert(item.key, item.value);
+            by_object.entry(item.object_id).or_default().insert(item.key, item.value.unwrap_or_default());
         }
     };
+    let mut unlisted = false;
+    let mut unread: HashMap<u64, String> = HashMap::new();
     let named = |s: &Seen| s.volume.is_snapshot() && parse_name(&s.volume.name).is_some();
     if let Some(items) = bulk_by_key(array)? {
         let known: HashSet<u64> = items.iter().map(|i| i.object_id).collect();
@@ -93,7 +125,7 @@ fn ask_owners(array: &Array, seen: &mut [Seen], warnings: &mut Vec<String>) -> a
         if seen.iter().any(|s| named(s) && !known.contains(&s.volume.id)) {
             match array.metadata_of_all() {
                 Ok(items) => note(items),
-                Err(error) if is_unfit(&error) => {}
+                Err(error) if is_unfit(&error) => unlisted = true,
                 Err(error) => return Err(failure(error).into()),
             }
         }
@@ -101,14 +133,53 @@ fn ask_owners(array: &Array, seen: &mut [Seen], warnings: &mut Vec<String>) -> a
         warnings.push("the array does not list metadata; each snapshot was asked for its own".to_owned());
         for s in seen.iter().filter(|s| named(s)) {
             let id = s.volume.id;
-            by_object.insert(id, array.metadata(id).or_else(none_if_unsupported).map_err(failure)?);
+            match array.metadata(id) {
+                Ok(keys) => drop(by_object.insert(id, keys)),
+                Err(error) if is_refused(&error) => drop(unread.insert(id, error.to_string())),
+                Err(error) => return Err(failure(error).into()),
+            }
         }
     }
-    for s in seen {
-        let Some(keys) = by_object.get(&s.volume.id) else { continue };
-        let get = |key: &str| keys.get(key).map(String::as_str);
-        let other = keys.keys().find(|k| ![CREATED_BY, SET_KEY].contains(&k.as_str()));
-        s.owner = owner(get(CREATED_BY), get(SET_KEY), other.map(String::as_str));
+    for s in seen.iter_mut() {
+        if let Some(keys) = by_object.get(&s.volume.id) {
+            s.owner = owner_of(keys);
+        } else if let Some(why) = unread.remove(&s.volume.id) {
+            s.owner = Owner::Unread(why);
+        }
+    }
+    if unlisted {
+        ask_each(array, seen, word, warnings)?;
+    }
+    match seen.iter().filter(|s| matches!(s.owner, Owner::Unread(_))).count() {
+        0 => {}
+        n => warnings.push(format!("the metadata of {n} snapshots cannot be read; they and their sets stay")),
+    }
+    Ok(())
+}
+
+fn owner_of(keys: &BTreeMap<String, String>) -> Owner {
+    let get = |key: &str| keys.get(key).map(String::as_str);
+    let other = keys.keys().find(|k| ![CREATED_BY, SET_KEY].contains(&k.as_str()));
+    owner(get(CREATED_BY), get(SET_KEY), other.map(String::as_str))
+}
+
+/// Our keys are known of all; whether the rest has metadata of somebody else, each of those has to say that could be
+/// taken for what the original has left.
+fn ask_each(array: &Array, seen: &mut [Seen], word: &str, warnings: &mut Vec<String>) -> anyhow::Result<()> {
+    warnings.push(
+        "the array does not list all metadata; each snapshot without ib-snap's was asked for its own"
+            .to_owned(),
+    );
+    for at in candidates(seen, word) {
+        let s = &mut seen[at];
+        if s.owner != Owner::Nobody {
+            continue;
+        }
+        match array.metadata(s.volume.id) {
+            Ok(keys) => s.owner = owner_of(&keys),
+            Err(error) if is_unfit(&error) => s.owner = Owner::Unread(error.to_string()),
+            Err(error) => return Err(failure(error).into()),
+        }
     }
     Ok(())
 }
@@ -131,11 +202,9 @@ fn is_unfit(error: &ApiError) -> bool {
         || (error.kind == Kind::NotApi && error.status.is_some_and(|s| s < 300))
 }
 
-fn none_if_unsupported(error: ApiError) -> Result<BTreeMap<String, String>, ApiError> {
-    match error.kind {
-        Kind::Refused | Kind::Conflict => Ok(BTreeMap::new()),
-        _ => Err(error),
-    }
+/// The array has understood, and does not show it.
+fn is_refused(error: &ApiError) -> bool {
+    matches!(error.kind, Kind::Refused | Kind::Conflict)
 }
 
 /// Which groups are the snapshot groups of consistency groups: ib-snap's own may go with their members.

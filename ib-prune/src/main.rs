@@ -7,6 +7,7 @@ mod cli;
 mod families;
 mod gather;
 mod input;
+mod mapping;
 mod ours;
 mod plan;
 #[cfg(test)]

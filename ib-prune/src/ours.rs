@@ -38,6 +38,8 @@ pub enum Owner {
     Ours(SetMark),
     /// Somebody else's, or not to be understood: why.
     Other(String),
+    /// The array would not show it: why. It may be anybody's.
+    Unread(String),
 }
 
 /// What the metadata of one object says, from the values of its two keys and whether it has others.
@@ -48,6 +50,7 @@ pub fn owner(created_by: Option<&str>, set: Option<&str>, other_key: Option<&str
             None => Owner::Other("its orapipe.set cannot be understood".to_owned()),
         },
         (Some(OWNER), None) => Owner::Other("it is marked as ours, but of no set".to_owned()),
+        (Some(""), _) => Owner::Other("its host.created_by is empty".to_owned()),
         (Some(by), _) => Owner::Other(format!("{by} made it")),
         (None, Some(_)) => Owner::Other("it has orapipe.set, but nobody says who made it".to_owned()),
         (None, None) => match other_key {
@@ -129,6 +132,12 @@ pub enum Verdict {
     Unmentioned,
 }
 
+/// Those that may be ours as far as the listing and `owner` tell: their positions.
+pub fn candidates(seen: &[Seen], word: &str) -> Vec<usize> {
+    let verdicts = judge(seen, word, 0).into_iter().enumerate();
+    verdicts.filter(|(_, v)| matches!(v, Verdict::Ours(_))).map(|(at, _)| at).collect()
+}
+
 /// Judges every object of the listing. `now` is the array's clock.
 pub fn judge(seen: &[Seen], word: &str, now: i64) -> Vec<Verdict> {
     let by_id: HashMap<u64, &Volume> = seen.iter().map(|s| (s.volume.id, &s.volume)).collect();
@@ -196,6 +205,13 @@ fn snapshot(at: usize, seen: &Seen, listing: &Listing, word: &str, now: i64) -> 
     let Some(created) = volume.created_at else {
         return Err("the array does not say when it was taken".to_owned());
     };
+    // It may be a stranger, so it is no good copy; it may be ours, so its set stays with it.
+    let unread = match &seen.owner {
+        Owner::Unread(why) => {
+            Some(Hold { reason: format!("its metadata cannot be read: {why}"), counts: false })
+        }
+        _ => None,
+    };
     let child = listing
         .parents
         .contains(&volume.id)
@@ -211,7 +227,7 @@ fn snapshot(at: usize, seen: &Seen, listing: &Listing, word: &str, now: i64) -> 
         parent,
         volume: listing.by_id.get(&parent).map(|p| p.name.clone()),
         chosen: volume.name.contains(word),
-        hold: hold(volume, seen.group, now).or(child),
+        hold: unread.or_else(|| hold(volume, seen.group, now)).or(child),
         mark,
     })
 }

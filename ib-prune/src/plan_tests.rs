@@ -183,6 +183,62 @@ fn a_member_whose_metadata_was_refused_belongs_to_its_set() {
 }
 
 #[test]
+fn what_has_no_mark_since_ib_snap_marks_is_no_complete_set() {
+    // Killed before the marks were written, or executed late; with any archive snapshot behind it.
+    let seen = objects(&[Run::good(1, BEGIN), Run::legacy(1, BEGIN + 5 * DAY)]);
+    let plan = planned(&seen, POLICY, BEGIN + 60 * DAY);
+    assert_eq!(removed(&plan), [5]);
+    assert_eq!(plan[0].reason, "the newest complete set of database DB1");
+    assert!(
+        plan[1]
+            .reason
+            .ends_with("incomplete: it was taken since ib-snap marks its snapshots, and has no mark"),
+        "{}",
+        plan[1].reason
+    );
+    assert!(removed(&planned(&seen, POLICY, BEGIN + 18 * DAY)).is_empty());
+    // At the very moment of the first mark, of another run.
+    let mut seen = objects(&[Run::good(1, BEGIN), Run::legacy(1, BEGIN)]);
+    seen[2].volume.name = seen[2].volume.name.replace("000000", "000007");
+    let plan = planned(&seen, POLICY, BEGIN + 60 * DAY);
+    assert!(plan.iter().all(|d| d.set.marked == (d.fate == Fate::Kept)), "{plan:?}");
+    assert_eq!(plan.iter().filter(|d| d.set.marked).count(), 1);
+    // Another database on the same array is not concerned.
+    let seen = objects(&[Run::good(1, BEGIN), Run::legacy(2, BEGIN + 5 * DAY)]);
+    assert!(removed(&planned(&seen, POLICY, BEGIN + 60 * DAY)).is_empty());
+}
+
+#[test]
+fn where_names_have_the_form_of_ib_snap_the_archive_half_is_of_the_same_run() {
+    let mut seen = objects(&days([0, 5], Run::legacy));
+    for (at, s) in seen.iter_mut().enumerate() {
+        let run = BEGIN + if at < 2 { 0 } else { 5 * DAY };
+        // The last one is of a later run, whose data half was never taken.
+        let run = if at == 3 { run + 20_000 } else { run };
+        let word = if at % 2 == 0 { "data" } else { "archive" };
+        s.volume.name = format!("orasync_{word}_{}_v{at}", crate::world::stamp(run));
+    }
+    let plan = planned(&seen, POLICY, BEGIN + 60 * DAY);
+    assert_eq!(removed(&plan), [5]);
+    assert!(
+        plan[1].reason.ends_with("incomplete: no archive snapshot of the same run"),
+        "{}",
+        plan[1].reason
+    );
+    assert!(plan[0].reason.starts_with("the newest complete set of "), "{}", plan[0].reason);
+}
+
+#[test]
+fn what_may_be_anybodys_stays_with_its_set_and_counts_for_nothing() {
+    let mut seen = objects(&days([0, 5, 10], Run::legacy));
+    seen[4].owner = Owner::Unread("no".to_owned());
+    let plan = planned(&seen, POLICY, BEGIN + 60 * DAY);
+    assert_eq!(removed(&plan), [0]);
+    assert!(plan[1].reason.starts_with("the newest complete set of "), "{}", plan[1].reason);
+    assert!(plan[2].reason.ends_with("its metadata cannot be read: no"), "{}", plan[2].reason);
+}
+
+#[test]
 fn a_word_that_chooses_half_a_set_leaves_it_alone() {
     let seen = objects(&days(0..3, Run::good));
     let verdicts = crate::ours::judge(&seen, "v101", BEGIN);

@@ -66,7 +66,7 @@ fn proceed(cli: &Cli, frame: &Frame, forbids: Option<&str>) -> anyhow::Result<Re
     }
     if cli.common.dry_run {
         let log = LogFile::open(None, frame.tool, frame.verbose)?;
-        let found = gather(&array, cli.ignore_clock_difference)?;
+        let found = gather(&array, &cli.word, cli.ignore_clock_difference)?;
         let decided = decide(cli, frame, &log, &found, policy)?;
         return dry_run(cli, frame, &log, &found, &decided);
     }
@@ -75,7 +75,7 @@ fn proceed(cli: &Cli, frame: &Frame, forbids: Option<&str>) -> anyhow::Result<Re
     let log = frame.log(&cli.common, "ib-prune.log")?;
     log.info(&format!("looks at {}", array.address()));
     let ended = (|| {
-        let found = gather(&array, cli.ignore_clock_difference)?;
+        let found = gather(&array, &cli.word, cli.ignore_clock_difference)?;
         lock.progress();
         let decided = decide(cli, frame, &log, &found, policy)?;
         brake(cli, &decided.plan)?;
@@ -250,7 +250,7 @@ fn calendar(cli: &Cli, frame: &Frame, policy: Policy, days: std::time::Duration)
         return simulate::run(frame, policy, days, cli.simulate_every, Vec::new(), &[], now);
     }
     let array = cli.array.open(frame.tool)?;
-    let found = gather(&array, cli.ignore_clock_difference)?;
+    let found = gather(&array, &cli.word, cli.ignore_clock_difference)?;
     let (ours, _) = split(cli, &found);
     let known = configured(cli, &found.seen);
     simulate::run(frame, policy, days, cli.simulate_every, ours, &known, found.now)

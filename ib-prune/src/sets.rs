@@ -1,11 +1,11 @@
 //! Snapshots that are one backup: the data half and the archive half of one run. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::infinibox::{SetKind, SetState};
 
 use crate::families::{families, Families, RUN_MILLIS};
-use crate::ours::Snapshot;
+use crate::ours::{parse_name, Snapshot};
 
 /// How far from the rest of its set a member without metadata may have been taken: ib-snap waits for the archiver.
 const ADOPT_MILLIS: i64 = 6 * 3_600_000;
@@ -94,8 +94,13 @@ pub fn sets(snapshots: Vec<Snapshot>, configured: &[u64]) -> (Vec<Set>, Families
     for group in &groups {
         data_only.join(group.iter().filter(|s| s.kind == SetKind::Data).map(|s| s.parent));
     }
+    let mut first_marked: HashMap<u64, i64> = HashMap::new();
+    for s in groups.iter().flatten().filter(|s| s.mark.is_some()) {
+        let first = first_marked.entry(s.parent).or_insert(s.created);
+        *first = s.created.min(*first);
+    }
     let mut sets: Vec<Set> = groups.into_iter().filter_map(|g| marked_set(g, &all, &data_only)).collect();
-    sets.extend(by_time(unmarked, &all));
+    sets.extend(by_time(unmarked, &all, &first_marked));
     sets.sort_by_key(Set::order);
     (sets, all)
 }
@@ -200,8 +205,8 @@ fn marked_set(group: Vec<Snapshot>, all: &Families, data_only: &Families) -> Opt
 }
 
 /// What the original script left: data snapshots and the archive snapshots that followed them before the next data.
-/// `unmarked` is sorted by time.
-fn by_time(unmarked: Vec<Snapshot>, all: &Families) -> Vec<Set> {
+/// `unmarked` is sorted by time; `first_marked` has the time of each volume's oldest snapshot with a mark.
+fn by_time(unmarked: Vec<Snapshot>, all: &Families, first_marked: &HashMap<u64, i64>) -> Vec<Set> {
     let mut families: BTreeMap<u64, Vec<Vec<Snapshot>>> = BTreeMap::new();
     for snapshot in unmarked {
         let runs = families.entry(all.of(snapshot.parent)).or_default();
@@ -214,7 +219,10 @@ fn by_time(unmarked: Vec<Snapshot>, all: &Families) -> Vec<Set> {
         runs.into_iter().map(move |run| {
             let (data, archive) = halves(run);
             let worth = match (data.is_empty(), archive.is_empty()) {
-                (false, false) => Worth::Complete,
+                (false, false) => match lack(&data, &archive, first_marked) {
+                    Some(lack) => Worth::Lacks(lack.to_owned()),
+                    None => Worth::Complete,
+                },
                 (true, _) => Worth::Lacks("no data snapshot".to_owned()),
                 (_, true) => Worth::Lacks("no archive snapshot".to_owned()),
             };
@@ -236,6 +244,23 @@ fn by_time(unmarked: Vec<Snapshot>, all: &Families) -> Vec<Set> {
         })
     });
     sets.collect()
+}
+
+/// Why a data half and an archive half without metadata are no backup that can be relied on. ib-snap marks what it has
+/// finished, so that what it has left without a mark is cut short; and its runs have one stamp, with the volume behind
+/// it where there are several, while the original takes a new stamp for each snapshot and never names the volume.
+fn lack(data: &[Snapshot], archive: &[Snapshot], first_marked: &HashMap<u64, i64>) -> Option<&'static str> {
+    if data.iter().any(|s| first_marked.get(&s.parent).is_some_and(|first| s.created >= *first)) {
+        return Some("it was taken since ib-snap marks its snapshots, and has no mark");
+    }
+    let run = |s: &Snapshot| (s.prefix.clone(), s.stamp.clone());
+    let archived: BTreeSet<_> = archive.iter().map(run).collect();
+    let ours = |s: &Snapshot| {
+        parse_name(&s.name).is_some_and(|name| name.volume.is_some())
+            || data.iter().any(|other| other.id != s.id && run(other) == run(s))
+    };
+    let alone = data.iter().any(|s| ours(s) && !archived.contains(&run(s)));
+    alone.then_some("no archive snapshot of the same run")
 }
 
 fn goes_on(run: &[Snapshot], next: &Snapshot) -> bool {

@@ -371,7 +371,9 @@ impl Array {
         match self.call::<Keys>(request) {
             Ok(answer) => Ok(match answer.result {
                 None => BTreeMap::new(),
-                Some(Keys::List(items)) => items.into_iter().map(|m| (m.key, m.value)).collect(),
+                Some(Keys::List(items)) => {
+                    items.into_iter().map(|m| (m.key, m.value.unwrap_or_default())).collect()
+                }
                 Some(Keys::Plain(keys)) => keys,
             }),
             Err(e) if e.kind == Kind::NotFound => Ok(BTreeMap::new()),

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::IgnoredAny;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A volume or a snapshot; both live in `/volumes`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -168,11 +168,32 @@ pub struct MetadataItem {
     #[serde(default)]
     pub object_id: u64,
     pub key: String,
-    #[serde(default)]
-    pub value: String,
+    /// Always text as far as anybody has seen; a number or a truth value is taken as its text, anything else as none.
+    #[serde(default, deserialize_with = "text")]
+    pub value: Option<String>,
     /// volume, snapshot, cg, …
     #[serde(default)]
     pub object_type: Option<String>,
+}
+
+/// One strange value must not make a listing of thousands unreadable.
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Text(String),
+        Truth(bool),
+        Whole(i64),
+        Number(f64),
+        Other(IgnoredAny),
+    }
+    Ok(match Value::deserialize(from)? {
+        Value::Text(text) => Some(text),
+        Value::Truth(truth) => Some(truth.to_string()),
+        Value::Whole(number) => Some(number.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Other(_) => None,
+    })
 }
 
 /// The same with an id of its own, by which a listing of all metadata is ordered: an object has several keys.
@@ -246,4 +267,31 @@ pub(super) struct NtpNode {
     /// Epoch milliseconds by the array's clock.
     #[serde(default)]
     pub last_probe_timestamp: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strange_value_of_metadata_is_no_obstacle() {
+        for (json, wanted) in [
+            (r#""x""#, Some("x")),
+            ("7", Some("7")),
+            ("1.5", Some("1.5")),
+            ("true", Some("true")),
+            ("null", None),
+            (r#"{"a":1}"#, None),
+            ("[1]", None),
+        ] {
+            let text = format!(r#"{{"id":3,"object_id":9,"key":"k","value":{json},"object_type":"host"}}"#);
+            let entry: MetadataEntry = serde_json::from_str(&text).unwrap();
+            assert_eq!((entry.id, entry.item.object_id), (3, 9));
+            assert_eq!(entry.item.value.as_deref(), wanted, "{json}");
+            let item: MetadataItem = serde_json::from_str(&text).unwrap();
+            assert_eq!(item, entry.item);
+        }
+        let item: MetadataItem = serde_json::from_str(r#"{"key":"k"}"#).unwrap();
+        assert_eq!(item.value, None);
+    }
 }

@@ -9,4 +9,5 @@ mod kills;
 mod listing;
 mod meanwhile;
 mod retention;
+mod reticent;
 mod stage;
