@@ -255,15 +255,18 @@ fn resetlogs(session: &Session, facts: &Facts) -> anyhow::Result<()> {
 }
 
 fn planned(session: &Session, facts: &Facts, plan: &Plan) -> anyhow::Result<()> {
+    let host = session.target.label();
     for item in &plan.items {
         let log = &facts.logs[item.log];
         let (action, reason) = match &item.action {
             Action::Skip(reason) => ("skip", reason.clone()),
             Action::Wait(reason) => ("wait", format!("not ready: {reason}")),
             Action::Damaged(reason) => ("none", reason.clone()),
-            Action::Present(path) => ("none", format!("it is at {}, verified and unchanged", path.display())),
+            Action::Present(path) => {
+                ("none", format!("it is on {host} at {}, verified and unchanged", path.display()))
+            }
             Action::Compare(files) => compare_reason(session, log, files),
-            Action::Send => ("ship", "it is not at the destination".to_owned()),
+            Action::Send => ("ship", format!("it is not at the destination, {host}")),
         };
         session.count("planned", u64::from(action == "ship" || action == "resume" || action == "compare"));
         session.emit(&Planned {

@@ -123,6 +123,12 @@ fn proceed(
     for note in notes {
         session.say(note)?;
     }
+    // One whose standby is named is on this machine on purpose.
+    if !cli.status && !cli.verify && !standby::is_named(cli) {
+        if let Some(here) = session.target.stays_here(&session.dest_dir) {
+            session.say(Log::warning(here))?;
+        }
+    }
     if !cli.follow && named.is_none() && look.logs.is_empty() && look.known.is_empty() {
         empty(&session)?;
     }

@@ -128,6 +128,11 @@ fn a_dry_run_plans_and_changes_nothing() {
         run.all("planned").iter().map(|p| (p.sequence.unwrap(), p.action.clone().unwrap())).collect();
     assert_eq!(planned, [(1, "ship".to_owned()), (2, "resume".to_owned()), (4, "ship".to_owned())]);
     assert!(run.all("archived_log").is_empty(), "a dry run writes no receipts");
+    assert!(run.stdout.contains("it is not at the destination, this host"), "{}", run.stdout);
+    let here =
+        format!("DEST_HOST is not set: the copies stay on this host, in {}", world.at("dest").display());
+    let warned = run.all("log").iter().any(|r| r.message.as_deref() == Some(&*here));
+    assert!(warned && run.stderr.contains(&format!("arch-ship: warning: {here}")), "{}", run.stderr);
     assert_eq!(tree(world.dir.path()), before);
 }
 
