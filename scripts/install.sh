@@ -297,8 +297,10 @@ say "orapipe $version is in $prefix ($(wc -l <"$work/manifest") files, listed in
 for note in ${notes[@]+"${notes[@]}"}; do say "$note"; done
 busy=$(running)
 [ -z "$busy" ] || say "still running as they were started: $(tr '\n' ',' <<<"$busy" | sed 's/,$//; s/,/, /g'); start them again when it suits"
-case ":${PATH:-}:" in
-    *":$prefix/bin:"*) ;;
-    *) say "next: PATH=$prefix/bin:\$PATH" ;;
-esac
+on_path=:${PATH:-}:
+if [[ "$on_path" != *":$prefix/bin:"* || "$on_path" != *":$prefix/libexec/orapipe:"* ]]; then
+    say "next: PATH=$prefix/bin:$prefix/libexec/orapipe:\$PATH"
+fi
 say "next: copy $prefix/etc/orapipe/PROD.env.example to PROD.env, edit it, and set ORAPIPE_ENV_FILE to it"
+say "next: ts-hotbackup --show-config shows what is set, and changes nothing"
+say "next: $prefix/share/doc/orapipe/docs/DEPLOYMENT.md leads to the first backup of each job"
