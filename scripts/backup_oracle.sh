@@ -5,6 +5,7 @@
 #   backup_oracle.sh [FILE with one schema per line, as JSON]
 # Without FILE the schemas are those of ORACLE_USERS. Log: backup_completo_<date>.log in LOG_DIR, with begin, end, and what went
 # wrong; kept for 30 days. The steps are in dp-export.log, zip-rotate.log and the expdp_*.log beside it.
+# shellcheck disable=SC2317 # what attend calls
 set -euo pipefail
 # shellcheck source=environment.sh
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
@@ -27,24 +28,24 @@ need dp-export
 need zip-rotate
 
 exports() {
-    if [ -n "$schemas" ]; then dp-export - <"$schemas"; else dp-export </dev/null; fi
+    # In its place, so that it is the tool that is asked to stop.
+    if [ -n "$schemas" ]; then exec dp-export - <"$schemas"; else exec dp-export </dev/null; fi
 }
 # The exit status of the last tool is that of the whole pipeline.
-night() {
-    if wants_report; then
-        need mailreport
-        reports export
-        exports | zip-rotate --remove-dumps | mailreport --expect dp-export,zip-rotate ${report[@]+"${report[@]}"}
-    else
-        exports | zip-rotate --remove-dumps
-    fi
-}
+if wants_report; then
+    need mailreport
+    reports export
+    steps() { exports | zip-rotate --remove-dumps | mailreport --expect dp-export,zip-rotate ${report[@]+"${report[@]}"} & }
+else
+    steps() { exports | zip-rotate --remove-dumps & }
+fi
 
 log_dir=$(setting LOG_DIR "")
 # A directory that cannot be made is the tools' to tell.
 if [ -z "$log_dir" ] || ! mkdir -p "$log_dir" 2>/dev/null; then
-    night
-    exit
+    status=0
+    attend steps || status=$?
+    exit "$status"
 fi
 log=$log_dir/backup_completo_$(date +%F).log
 # What must not end a backup: a log that cannot be written.
@@ -52,10 +53,11 @@ note() { printf '[%s] [%s] %s\n' "$(date '+%F %T')" "$1" "$2" >>"$log" || true; 
 note INFO "backup begins"
 status=0
 if [ -t 2 ]; then
-    night || status=$?
+    attend steps || status=$?
 else
-    # Messages go to both places, records to standard output alone.
-    { night 2>&1 >&3 3>&- | tee -a "$log" >&2; status=${PIPESTATUS[0]}; } 3>&1 || true
+    # Messages go to both places, records to standard output alone. A log that cannot be written is no failure.
+    messages() { attend steps 2>&1 >&3 3>&- | { tee -a "$log" >&2 3>&- || true; } & }
+    attend messages 3>&1 || status=$?
 fi
 case $status in
     0) note INFO "backup ended with status 0" ;;

@@ -18,7 +18,8 @@ need s3-put
 if wants_report; then
     need mailreport
     reports rman
-    rman-run "${type^^}" "$@" | s3-put --delete-source | mailreport --expect rman-run,s3-put ${report[@]+"${report[@]}"}
+    backup() { rman-run "$@" <&0 | s3-put --delete-source | mailreport --expect rman-run,s3-put ${report[@]+"${report[@]}"} & }
 else
-    rman-run "${type^^}" "$@" | s3-put --delete-source
+    backup() { rman-run "$@" <&0 | s3-put --delete-source & }
 fi
+attend backup "${type^^}" "$@"

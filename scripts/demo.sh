@@ -330,7 +330,7 @@ part_standby() {
     eval "options=($(sed -n 's/^SSH_OPTIONS="\(.*\)"$/\1/p' "$dir/host.env"))"
     # shellcheck disable=SC2029 # expanded here on purpose: the DR host has no settings of its own
     on_dr_host() { ssh "${options[@]}" "$user@$host" "$@" </dev/null; }
-    on_dr_host "TMPDIR='$dir' ORACLE_HOME='$ORACLE_HOME' ORACLE_SID=DBPRODSB '$repository/scripts/standby-recover.sh' \
+    on_dr_host "TMPDIR='$dir' STATE_DIR='$dir/dr/state' ORACLE_HOME='$ORACLE_HOME' ORACLE_SID=DBPRODSB '$repository/scripts/standby-recover.sh' \
         --until-scn $scn --scripts '$dir/dr/control' --logs '$dir/dr/arch'" >"$dir/recover.log" 2>&1 ||
         { cat "$dir/recover.log" >&2; exit 2; }
     say "$(tail -n 1 "$dir/recover.log" | sed 's/^standby-recover: //')"

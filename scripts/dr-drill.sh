@@ -22,7 +22,8 @@ need rman-run
 # Recovery by cron must not start what the drill has just shut down. The programs must not inherit the lock: the instance that
 # they start would hold it for ever.
 if [ -n "${ORACLE_SID:-}" ]; then
-    exec 9>>"${TMPDIR:-/tmp}/standby-recover.$ORACLE_SID.lock"
+    lock=$(lock_of_standby) || exit 2
+    exec 9>>"$lock"
     flock -w "${DRILL_LOCK_WAIT:-600}" 9 || {
         printf '%s: error: standby-recover.sh is still at work on %s\n' "${0##*/}" "$ORACLE_SID" >&2
         printf '%s: hint: run it again when that has ended\n' "${0##*/}" >&2
@@ -33,7 +34,8 @@ fi
 if [ "$mail" = yes ] && wants_report; then
     need mailreport
     reports drill
-    rman-run drill "$@" 9>&- | mailreport --expect rman-run ${report[@]+"${report[@]}"} 9>&-
+    drill() { rman-run drill "$@" <&0 9>&- | mailreport --expect rman-run ${report[@]+"${report[@]}"} 9>&- & }
 else
-    rman-run drill "$@" 9>&-
+    drill() { rman-run drill "$@" <&0 9>&- & }
 fi
+attend drill "$@"

@@ -17,7 +17,8 @@ need ib-snap
 if wants_report; then
     need mailreport
     reports snap
-    ib-snap "$@" | mailreport --expect ib-snap ${report[@]+"${report[@]}"}
+    snap() { ib-snap "$@" <&0 | mailreport --expect ib-snap ${report[@]+"${report[@]}"} & }
+    attend snap "$@"
 else
     exec ib-snap "$@"
 fi

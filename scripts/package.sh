@@ -195,7 +195,6 @@ stage_tree() {
             deb/* | rpm/* | scripts/* | README.md | */README.md) ;;
             env/*) put_text 0640 "$file" "etc/orapipe/${rest#env/}"; put_text 0644 "$file" "share/orapipe/examples/${rest#env/}" ;;
             systemd/*) put_text 0644 "$file" "lib/systemd/system/${rest#systemd/}" ;;
-            logrotate/*) put_text 0644 "$file" "etc/logrotate.d/${rest#logrotate/}" ;;
             */*) put_text "$mode" "$file" "share/orapipe/$rest" ;;
             *) fail "packaging/$rest: no rule says where it is installed" "packaging/README.md has the table" ;;
         esac

@@ -16,7 +16,8 @@ need ib-prune
 if wants_report; then
     need mailreport
     reports prune
-    ib-prune "$@" | mailreport --expect ib-prune --only failure ${report[@]+"${report[@]}"}
+    prune() { ib-prune "$@" <&0 | mailreport --expect ib-prune --only failure ${report[@]+"${report[@]}"} & }
+    attend prune "$@"
 else
     exec ib-prune "$@"
 fi

@@ -10,8 +10,9 @@ need ts-hotbackup
 need mailreport
 look() {
     # Each says in its records how it ended; mailreport ends with the worst of them.
-    arch-ship --status </dev/null || true
-    ts-hotbackup --status </dev/null || true
+    attend alone arch-ship --status </dev/null || true
+    [ "$asked" = 0 ] || return 0
+    attend alone ts-hotbackup --status </dev/null || true
 }
 reports status
 if [ ${#report[@]} -eq 0 ]; then
@@ -25,4 +26,5 @@ if [ ${#report[@]} -eq 0 ]; then
     report=(--history "$state/history.$(setting ORACLE_SID db).status.jsonl")
 fi
 if is_set EMAIL_TO && is_set SMTP_SERVER; then report+=(--only change); fi
-look | mailreport --expect arch-ship,ts-hotbackup "${report[@]}"
+status_of_both() { look | mailreport --expect arch-ship,ts-hotbackup "${report[@]}" & }
+attend status_of_both

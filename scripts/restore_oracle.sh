@@ -58,4 +58,8 @@ if [ "$plan_only" = yes ]; then
 fi
 mkdir -p "$dir"
 # The exit status of the last tool is that of the whole pipeline.
-s3-get --manifests | rman-run plan "$mode" ${target[@]+"${target[@]}"} | s3-get --dest "$dir" | rman-run restore "$mode" ${target[@]+"${target[@]}"} ${options[@]+"${options[@]}"}
+fetch_and_restore() {
+    s3-get --manifests <&0 | rman-run plan "$mode" ${target[@]+"${target[@]}"} | s3-get --dest "$dir" |
+        rman-run restore "$mode" ${target[@]+"${target[@]}"} ${options[@]+"${options[@]}"} &
+}
+attend fetch_and_restore

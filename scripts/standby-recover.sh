@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs on the standby: mounts it, takes in what was shipped and applies the redo, to an SCN or as far as it goes.
 set -euo pipefail
+# shellcheck source=environment.sh
+. "$(dirname "$(readlink -f "$0")")/environment.sh"
 
 usage() {
     cat <<'TEXT'
@@ -113,8 +115,8 @@ instance_state() {
     fi
 }
 
-# Files that recovery must bring forward: online and read write by the control file.
-recovering="d.status in ('ONLINE','SYSTEM','RECOVER') and d.enabled='READ WRITE'"
+# Files that recovery must bring forward: online and read write by the control file. RECOVER of V$DATAFILE is offline too.
+recovering="h.status='ONLINE' and d.enabled='READ WRITE'"
 
 # positions: lowest and highest checkpoint SCN, number of fuzzy files, number of files
 positions() {
@@ -132,8 +134,12 @@ if [ "$status_only" = yes ]; then
 fi
 
 # Oracle's programs do not get it (9>&-): the processes of an instance that is started here would hold it for ever.
-exec 9>>"${TMPDIR:-/tmp}/standby-recover.$ORACLE_SID.lock"
+lock=$(lock_of_standby) || exit 2
+exec 9>>"$lock"
 flock -n 9 || stop_with 75 "another recovery of $ORACLE_SID runs"
+# SQL*Plus and RMAN end what they have begun before this script does: the lock must not be free while they are at work.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 # What ts-hotbackup says about the copy: where the control file is, how far recovery has to go at least.
 installed='' STANDBY_CONTROLFILE_SHA256='' STANDBY_CONTROLFILE='' RECOVER_SQL='' RECOVER_RMAN='' UNTIL_SCN=0

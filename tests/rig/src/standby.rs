@@ -30,6 +30,7 @@ pub fn recover(world: &World, until_scn: Option<u64>) -> Result<Recovery> {
         .envs(clean_environment())
         .env("HOME", &layout.root)
         .env("TMPDIR", &layout.root)
+        .env("STATE_DIR", layout.root.join("standby-state"))
         .env("ORACLE_HOME", layout.home())
         .env("ORACLE_SID", STANDBY)
         .arg("--scripts")

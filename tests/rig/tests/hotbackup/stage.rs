@@ -212,7 +212,7 @@ impl Stage {
         let temporary = self.world.path().join("recover-tmp");
         std::fs::create_dir_all(&temporary)?;
         let command = format!(
-            "TMPDIR='{}' ORACLE_HOME='{}' ORACLE_SID={STANDBY} '{}' {until} --scripts '{}' --logs '{}' 2>&1",
+            "TMPDIR='{0}' STATE_DIR='{0}' ORACLE_HOME='{1}' ORACLE_SID={STANDBY} '{2}' {until} --scripts '{3}' --logs '{4}' 2>&1",
             temporary.display(),
             layout.home().display(),
             repository().join("scripts/standby-recover.sh").display(),

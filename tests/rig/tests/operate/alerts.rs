@@ -13,6 +13,8 @@ struct Case {
     name: &'static str,
     files: Vec<String>,
     after: u64,
+    /// Minutes after which there are no samples any more.
+    told: u64,
     fires: &'static [&'static str],
 }
 
@@ -38,7 +40,7 @@ fn promtool(dir: &Path, rules: &Path, cases: &[Case], now: i64) -> (i32, String)
             "  - name: {}\n    interval: 10m\n    input_series:\n{}    promql_expr_test:\n      \
              - expr: group by (alertname) (ALERTS{{alertstate=\"firing\"}})\n        eval_time: {}m\n        exp_samples: [",
             case.name,
-            series(&case.files, now, case.after / 10 + 2),
+            series(&case.files, now, case.told.min(case.after + 20) / 10),
             case.after
         )
         .unwrap();
@@ -77,6 +79,9 @@ fn cases(dir: &Path) -> Vec<Case> {
     let drill =
         |name: &str, inside: &str, exit: i64| file(name, "drill", &bracket("rman-run", exit, &[inside]), &[]);
     let failed = DRILL.replace("\"success\"", "\"failed\"").replace("\"resumed\":true", "\"resumed\":false");
+    let unproved =
+        DRILL.replace("\"success\"", "\"partial\"").replace("\"resumed\":true", "\"resumed\":false");
+    let quiet = late.replace("\"lag_bytes\":7", "\"lag_bytes\":0");
     let both = rman("both", &[PIECE], 0);
     // The history keeps the age of the level 0 when a level 1 follows.
     let then = rman("both", &[INCREMENT], 0);
@@ -87,7 +92,7 @@ fn cases(dir: &Path) -> Vec<Case> {
     );
     let died = bracket("rman-run", 0, &[PIECE]);
     let died = died.rsplit_once("{\"type\":\"run_end\"").unwrap().0.to_owned();
-    let case = |name, files, after, fires| Case { name, files, after, fires };
+    let case = |name, files, after, fires| Case { name, files, after, told: u64::MAX, fires };
     vec![
         case("good", vec![rman("good", &[PIECE], 0), status("good", &[STANDBY], 0, 0)], 20, &[]),
         case("nobody looks", vec![status("good", &[STANDBY], 0, 0)], 60, &["OrapipeRunMissing"]),
@@ -106,6 +111,7 @@ fn cases(dir: &Path) -> Vec<Case> {
             &["OrapipeRedoGap", "OrapipeRunFailed"],
         ),
         case("late", vec![status("late", &[&late], 0, 0)], 20, &["OrapipeStandbyLag"]),
+        case("quiet", vec![status("quiet", &[&quiet], 0, 0)], 20, &[]),
         case("failed", vec![rman("failed", &[], 2)], 20, &["OrapipeRunFailed"]),
         case("partial", vec![rman("partial", &[PIECE], 1)], 7 * 60, &["OrapipeRunPartial"]),
         case("died", vec![file("died", "rman", &died, &[])], 20, &["OrapipeRunFailed", "OrapipeToolDied"]),
@@ -141,6 +147,8 @@ fn cases(dir: &Path) -> Vec<Case> {
             20,
             &["OrapipeDrillFailed", "OrapipeDrillNotResumed", "OrapipeRunFailed"],
         ),
+        case("drill unproved", vec![drill("unproved", &unproved, 1)], 20, &["OrapipeDrillUnproved"]),
+        Case { told: 20, ..case("silent host", vec![rman("gone", &[PIECE], 0)], 60, &["OrapipeSilent"]) },
     ]
 }
 
@@ -177,11 +185,12 @@ fn every_alert_fires_when_it_should_and_only_then() {
         vec![text]
     };
     let week = [
-        Case { name: "monday", files: aged(&["incremental"]), after: 20, fires: &[] },
+        Case { name: "monday", files: aged(&["incremental"]), after: 20, told: u64::MAX, fires: &[] },
         Case {
             name: "tuesday",
             files: aged(&["incremental", "full"]),
             after: 20,
+            told: u64::MAX,
             fires: &["OrapipeBackupTooOld"],
         },
     ];

@@ -9,6 +9,7 @@ mod mail;
 mod notify;
 mod rotation;
 mod scripts;
+mod stopping;
 mod units;
 
 use std::path::{Path, PathBuf};
