@@ -302,7 +302,10 @@ fn a_standby_of_standard_edition_is_recovered_by_hand_before_and_after() -> Resu
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (status, text) = call(&args)?;
     ensure!(status == Some(0) && text.contains("\"type\":\"drill\""), "{status:?} {text}");
-    let lock = stage.world.path().join(format!("standby-recover.{STANDBY}.lock"));
+    // Beside the state and not in /tmp: whoever can open it can hold it.
+    let lock = stage.world.state_dir().join(format!("standby-recover.{STANDBY}.lock"));
+    let rights = std::fs::metadata(&lock)?.permissions();
+    ensure!(std::os::unix::fs::PermissionsExt::mode(&rights) & 0o777 == 0o600, "{rights:?}");
     let held = Command::new("flock").args(["-n", "-o"]).arg(&lock).args(["sleep", "5"]).spawn()?;
     std::thread::sleep(Duration::from_millis(100));
     let (status, text) = call(&args)?;
