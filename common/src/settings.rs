@@ -273,6 +273,18 @@ pub fn user_and_password(text: &str) -> Option<(&str, &str)> {
     (!user.is_empty() && !user.contains(' ') && !password.is_empty()).then_some((user, password))
 }
 
+/// Whether a password stands in an address, before its @: `user:password@host`.
+fn has_userinfo(text: &str) -> bool {
+    text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
+}
+
+/// Names of the settings that are set in our environment and hold a secret: what a child has no use for.
+pub fn secrets_in_environment() -> Vec<String> {
+    let value = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    let secret = known().filter(|name| value(name).is_some_and(|v| holds_secret(name, &v)));
+    secret.map(str::to_owned).collect()
+}
+
 fn typo_of(name: &str) -> Option<&'static str> {
     if KNOWN.contains(&name) {
         return None;
@@ -321,7 +333,9 @@ pub fn show(
             Ok(Some(values)) => values.map(|v| v.to_string_lossy().into_owned()).collect(),
             _ => Vec::new(),
         };
-        let secret = arg.is_hide_env_values_set() || values.iter().any(|v| user_and_password(v).is_some());
+        let secret = arg.is_hide_env_values_set()
+            || values.iter().any(|v| user_and_password(v).is_some())
+            || has_userinfo(&values.join(","));
         let shown = match (values.is_empty(), secret) {
             (true, _) => match directories.iter().find(|(name, _)| *name == id) {
                 Some((_, path)) => path.display().to_string(),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,15 +16,16 @@ use common::record::{self, Log, RecoveryWindow, Role, Snapshot, SnapshotKind, Sn
 use common::signals;
 use sha2::{Digest, Sha256};
 
-use crate::coverage::directory;
+use crate::coverage::{self, directory, Host, Thing};
 use crate::held::Held;
 use crate::keep::{settle, Kept, Proof};
 use crate::pending::{Entry, Pending};
 use crate::plan::{Half, How};
-use crate::redo::{archive, window};
+use crate::redo::{archive, can_be_looked_at, is_on_disk, window};
 use crate::run::MAYBE;
 use crate::snap::{wait, Snap, Stopped};
 use crate::storage::{each, Shot, Taking, Told};
+use crate::sync::{sync, Synced};
 
 /// How long the first marks may take when the snapshots are there.
 const MARKS: Duration = Duration::from_secs(30);
@@ -52,6 +52,11 @@ pub struct After<'a> {
 impl<'a> After<'a> {
     pub fn new(snap: &'a Snap<'a>, lock: &'a Lock, entry: Entry, report: Report) -> Self {
         Self { snap, lock, entry, report, open: BTreeSet::new(), gone: BTreeSet::new(), partial: Vec::new() }
+    }
+
+    /// Whether archive snapshots may exist.
+    pub fn has_asked_for_archive(&self) -> bool {
+        self.entry.snapshots.iter().any(|a| a.sent && a.kind == SetKind::Archive)
     }
 
     /// # Errors
@@ -140,7 +145,7 @@ impl<'a> After<'a> {
         doubted: Proof,
         taking: &Taking,
     ) -> anyhow::Result<Vec<Kept>> {
-        let kept = settle(self.snap.array, half, shots, seen, doubted, self.snap.lock);
+        let kept = settle(self.snap.array, half, shots, seen, doubted, self.snap.lock, &taking.asker);
         let marked = first_marks(taking);
         for one in &kept {
             for warning in &one.warnings {
@@ -190,7 +195,7 @@ impl<'a> After<'a> {
             }
         };
         self.lock.progress();
-        let found = window(&logs, begin, end);
+        let found = window(&logs, begin, end, |copy| is_on_disk(copy) && self.is_covered(copy));
         setup.frame.out.emit(&RecoveryWindow {
             begin_scn: begin,
             end_scn: end,
@@ -204,13 +209,22 @@ impl<'a> After<'a> {
             ));
         }
         self.partial.extend(found.missing);
-        self.partial.extend(found.deleted.iter().map(|d| format!("the archived log is gone again: {d}")));
+        let place = if self.snap.covered.is_some() { " (no copy on a listed archive volume)" } else { "" };
+        self.partial
+            .extend(found.deleted.iter().map(|d| format!("the archived log is gone again: {d}{place}")));
         Ok(Some(RedoMark {
             begin,
             end,
             resetlogs: db.resetlogs_id,
             threads: found.threads.iter().map(|t| (t.thread, t.first_sequence, t.last_sequence)).collect(),
         }))
+    }
+
+    /// Whether an archive snapshot has this copy, as far as --check-coverage lets us know.
+    fn is_covered(&self, copy: &str) -> bool {
+        let Some(volumes) = &self.snap.covered else { return true };
+        let thing = Thing { what: "archived log".to_owned(), path: copy.to_owned() };
+        !can_be_looked_at(copy) || coverage::check(&Host::of_process(), &[thing], volumes).is_ok()
     }
 
     /// The control file, the file system, the archive snapshots.
@@ -222,6 +236,9 @@ impl<'a> After<'a> {
         if let Err(error) = self.controlfile() {
             self.partial.push(format!("the control file is not backed up: {error:#}"));
         }
+        if let Some(dir) = &self.snap.setup.cli.controlfile_to {
+            self.sync(dir);
+        }
         for dest in &self.snap.facts.archive_dests {
             self.sync(Path::new(&directory(dest)));
         }
@@ -232,7 +249,7 @@ impl<'a> After<'a> {
         pending.store(&snap.setup.state_dir, &snap.setup.sid)?;
         let deadline = Instant::now() + ARCHIVE;
         let limited = snap.array.until(deadline);
-        let taking = Taking::start(&limited, snap.array, half, snap.lock, snap.marks.clone());
+        let taking = Taking::start(&limited, half, snap);
         let waited = wait(&taking, deadline, || false);
         taking.stop();
         let shots = match waited {
@@ -260,7 +277,6 @@ impl<'a> After<'a> {
         setup.sqlplus.run(&script).context("back up the control file")?;
         let bytes = std::fs::read(&path).with_context(|| format!("read {name}"))?;
         File::open(&path).and_then(|f| f.sync_all()).with_context(|| format!("sync {name}"))?;
-        self.sync(dir);
         let digest = Sha256::digest(&bytes);
         setup.log.info(&format!("backed up the control file to {name}"));
         setup.frame.out.emit(&record::File {
@@ -275,13 +291,14 @@ impl<'a> After<'a> {
     }
 
     /// What the archiver has written has to be on the volume before its snapshot.
-    fn sync(&self, dir: &Path) {
+    fn sync(&mut self, dir: &Path) {
         let log = &self.snap.setup.log;
-        let synced = File::open(dir).and_then(|d| rustix::fs::syncfs(d.as_fd()).map_err(Into::into));
-        match synced {
-            Ok(()) => log.info(&format!("synced the file system of {}", dir.display())),
-            // A disk group, or a directory of another host.
-            Err(e) => log.info(&format!("{} is not a directory that can be synced here: {e}", dir.display())),
+        match sync(dir, |dir| rustix::fs::syncfs(dir)) {
+            Ok(Synced::Done) => log.info(&format!("synced the file system of {}", dir.display())),
+            Ok(Synced::NotHere(e)) => {
+                log.info(&format!("{} is not a directory that can be synced here: {e}", dir.display()));
+            }
+            Err(e) => self.partial.push(format!("sync the file system of {}: {e}", dir.display())),
         }
     }
 

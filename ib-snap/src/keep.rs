@@ -6,7 +6,7 @@ use common::infinibox::{ApiError, Array, Change, Clock, Volume};
 use common::signals;
 
 use crate::plan::{Half, Member};
-use crate::storage::{find, Fate, Shot};
+use crate::storage::{find, Asker, Fate, Found, Shot};
 use crate::window::{Moment, Window};
 
 /// How long a snapshot of unknown outcome is looked for after END BACKUP; the next run looks again.
@@ -45,7 +45,7 @@ pub struct Kept {
 
 /// Settles the snapshots of one half.
 ///
-/// `seen` is the proof for what the array has confirmed; `doubted` for what has to be looked up.
+/// `seen` is the proof for what the array has confirmed; `doubted` for what has to be looked up, as `asker`'s.
 pub fn settle(
     array: &Array,
     half: &Half,
@@ -53,24 +53,30 @@ pub fn settle(
     seen: Proof,
     doubted: Proof,
     lock: Option<i64>,
+    asker: &Asker,
 ) -> Vec<Kept> {
     let array = array.until(Instant::now() + LIMIT);
     let mut kept: Vec<Kept> = Vec::new();
     let began = Instant::now();
+    // A clock that is the proof judges the age itself.
+    let since = asker.since.filter(|_| matches!(doubted, Proof::Seen));
+    let looker = Asker { since, ..asker.clone() };
     for member in &half.members {
         let fate = shots.iter().find(|s| s.member == *member).map(|s| &s.fate);
+        let search = |why: &str| search(&array, member, why, doubted, lock, &looker, began);
         let settled = match fate {
             Some(Fate::Failed(why)) => Kept::bad(member, None, why.clone()),
             Some(Fate::Taken(volume)) => confirmed(&array, member, volume.id, seen, lock),
-            Some(Fate::InGroup) => match find(&array, member) {
-                Ok(Some(volume)) => confirmed(&array, member, volume.id, seen, lock),
-                Ok(None) => {
+            Some(Fate::InGroup) => match find(&array, member, &Asker { since: None, ..asker.clone() }) {
+                Ok(Found::Ours(volume, _)) => confirmed(&array, member, volume.id, seen, lock),
+                Ok(Found::Theirs(why)) => Kept::doubt(member, why),
+                Ok(Found::Nothing) => {
                     Kept::doubt(member, "the snapshot group has no snapshot of this volume".to_owned())
                 }
                 Err(e) => Kept::doubt(member, e.to_string()),
             },
-            Some(Fate::Doubtful(why)) => search(&array, member, why, doubted, lock, began),
-            None => search(&array, member, "the array had not answered in time", doubted, lock, began),
+            Some(Fate::Doubtful(why)) => search(why),
+            None => search("the array had not answered in time"),
         };
         kept.push(settled);
     }
@@ -118,18 +124,20 @@ fn search(
     why: &str,
     proof: Proof,
     lock: Option<i64>,
+    asker: &Asker,
     began: Instant,
 ) -> Kept {
     let mut why = why.to_owned();
     loop {
-        match find(array, member) {
-            Ok(Some(volume)) => {
+        match find(array, member, asker) {
+            Ok(Found::Ours(volume, _)) => {
                 let kept = confirmed(array, member, volume.id, proof, lock);
                 // It was asked for more than once: where one has gone, another may come.
                 let pending = kept.pending || kept.volume.is_none();
                 return Kept { pending, ..kept };
             }
-            Ok(None) => {}
+            Ok(Found::Theirs(whose)) => return Kept::doubt(member, format!("{why}; {whose}")),
+            Ok(Found::Nothing) => {}
             Err(e) => why = format!("{why}; then: {e}"),
         }
         if began.elapsed() >= LOOK || signals::pending().is_some() || !signals::sleep(PAUSE) {

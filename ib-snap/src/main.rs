@@ -15,6 +15,7 @@ mod setup;
 mod snap;
 mod storage;
 mod survey;
+mod sync;
 mod window;
 
 use std::process::ExitCode;

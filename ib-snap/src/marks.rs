@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::infinibox::{
-    ApiError, Array, RedoMark, SetKind, SetMark, SetState, CREATED_BY, OWNER, REDO_KEY, SET_KEY,
-};
+use common::infinibox::{RedoMark, SetKind, SetMark, SetState, CREATED_BY, OWNER, REDO_KEY, SET_KEY};
 
 use crate::plan::Half;
 
@@ -49,10 +47,4 @@ impl Marks {
         keys.insert(REDO_KEY.to_owned(), redo.text());
         keys
     }
-}
-
-/// Whether this object carries the mark of a complete set.
-pub fn is_complete(array: &Array, id: u64) -> Result<bool, ApiError> {
-    let keys = array.metadata(id)?;
-    Ok(keys.get(SET_KEY).and_then(|t| SetMark::parse(t)).is_some_and(|m| m.state == SetState::Complete))
 }

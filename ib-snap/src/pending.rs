@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use common::durable;
-use common::infinibox::{ApiError, Array, Clock, SetKind};
+use common::infinibox::{ApiError, Array, Clock, SetKind, SetState};
 use serde::{Deserialize, Serialize};
 
 use crate::keep::discard;
-use crate::marks::{is_complete, Marks};
+use crate::marks::Marks;
 use crate::plan::{Member, Plan};
-use crate::storage::find;
+use crate::storage::{find, Asker, Found};
 use crate::window::{Moment, Window};
 
 /// An array that has not executed a request for so long has forgotten it.
@@ -90,6 +90,11 @@ impl Entry {
     /// From now on its archive snapshots may exist too.
     pub fn send_archive(&mut self) {
         self.snapshots.iter_mut().for_each(|a| a.sent = true);
+    }
+
+    /// After a day nobody knows what the clocks were; whose mark it is tells.
+    fn asker(&self) -> Asker {
+        Asker { run: self.run.clone(), ..Asker::default() }
     }
 
     fn marks(&self) -> Marks {
@@ -195,9 +200,8 @@ pub fn reconcile(array: &Array, pending: &mut Pending, now: i64) -> Vec<String> 
 /// Whether all of a run is there and marked as complete, as it is when nothing but the end of its journal is missing.
 fn is_whole(array: &Array, entry: &Entry) -> Result<bool, ApiError> {
     for asked in &entry.snapshots {
-        let member = asked.member();
-        match find(array, &member)? {
-            Some(volume) if is_complete(array, volume.id)? => {}
+        match find(array, &asked.member(), &entry.asker())? {
+            Found::Ours(_, Some(mark)) if mark.state == SetState::Complete => {}
             _ => return Ok(false),
         }
     }
@@ -213,13 +217,24 @@ fn one(
     told: &mut Vec<String>,
 ) -> Result<bool, ApiError> {
     let member = asked.member();
-    let Some(volume) = find(array, &member)? else { return Ok(false) };
-    let id = volume.id;
     let (name, run) = (&asked.name, &entry.run);
+    let (volume, mark) = match find(array, &member, &entry.asker())? {
+        Found::Ours(volume, mark) => (volume, mark),
+        Found::Nothing => return Ok(false),
+        Found::Theirs(why) => {
+            told.push(format!("snapshot {name} of run {run}: {why}; it is left as it is"));
+            return Ok(true);
+        }
+    };
+    // What was never asked for cannot be ours unless it says so.
+    if !asked.sent && mark.is_none() {
+        return Ok(true);
+    }
+    let id = volume.id;
     // A member that says complete was proven to be in time.
-    let doubted = asked.kind == SetKind::Data && !is_complete(array, id)?;
+    let doubted = asked.kind == SetKind::Data && mark.is_none_or(|m| m.state != SetState::Complete);
     if doubted && entry.is_late(volume.created_at) {
-        let kept = discard(array, &member, volume, "it was not surely taken in backup mode");
+        let kept = discard(array, &member, *volume, "it was not surely taken in backup mode");
         told.push(format!("snapshot {name} of run {run}: {}", kept.bad.unwrap_or_default()));
         if kept.volume.is_none() {
             return Ok(true);

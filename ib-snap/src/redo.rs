@@ -1,6 +1,7 @@
 //! The redo that the set needs: archived, and which sequences.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -12,14 +13,14 @@ use common::record::ThreadWindow;
 use common::signals;
 
 /// An archived log as V$ARCHIVED_LOG knows it, local destinations only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
     pub thread: u64,
     pub sequence: u64,
     pub first_change: u64,
     pub next_change: u64,
-    /// Some local copy of it is there by the control file, available and not deleted.
-    pub there: bool,
+    /// Names of the local copies that are there by the control file: available and not deleted.
+    pub copies: Vec<String>,
 }
 
 /// The sequences from `begin` to beyond `end`, per thread, and what is missing among them.
@@ -28,7 +29,7 @@ pub struct Window {
     pub threads: Vec<ThreadWindow>,
     /// Sentences for people: logs that the database no longer knows.
     pub missing: Vec<String>,
-    /// Sentences for people: logs of which no copy is left on this side, which the archive snapshot then lacks.
+    /// Sentences for people: logs of which no copy is left where it has to be.
     pub deleted: Vec<String>,
 }
 
@@ -99,29 +100,50 @@ fn look(sqlplus: &Sqlplus, resetlogs_change: u64) -> anyhow::Result<(Vec<u64>, V
     let mut found: BTreeMap<(u64, u64), Archived> = BTreeMap::new();
     for row in reply.rows(logs) {
         let log = archived(row).context("read V$ARCHIVED_LOG")?;
-        let known = found.entry((log.thread, log.sequence)).or_insert(log);
-        known.there |= log.there;
+        match found.entry((log.thread, log.sequence)) {
+            Entry::Vacant(free) => {
+                free.insert(log);
+            }
+            Entry::Occupied(mut known) => known.get_mut().copies.extend(log.copies),
+        }
     }
     Ok((threads, found.into_values().collect()))
 }
 
 fn archived(row: &Row) -> anyhow::Result<Archived> {
     let deleted = row.get::<Option<String>>(4)?.as_deref() == Some("YES");
-    let named = row.get::<Option<String>>(5)?.is_some();
+    let available = row.get::<Option<String>>(6)?.as_deref() == Some("A");
+    let name = row.get::<Option<String>>(5)?.filter(|_| available && !deleted);
     Ok(Archived {
         thread: row.get(0)?,
         sequence: row.get(1)?,
         first_change: row.get(2)?,
         next_change: row.get(3)?,
-        there: named && !deleted && row.get::<Option<String>>(6)?.as_deref() == Some("A"),
+        copies: name.into_iter().collect(),
     })
 }
 
-/// Which sequences recovery needs: also the log that *contains* `begin`, whose FIRST_CHANGE# is below it.
-pub fn window(logs: &[Archived], begin: u64, end: u64) -> Window {
-    let mut threads: BTreeMap<u64, Vec<Archived>> = BTreeMap::new();
+/// Whether this copy is on disk and not empty: the control file does not notice when somebody removes it. A disk group,
+/// and a directory that this host does not have, cannot be looked at; there the control file is believed.
+pub fn is_on_disk(copy: &str) -> bool {
+    let path = Path::new(copy);
+    match std::fs::metadata(path) {
+        Ok(about) => about.is_file() && about.len() > 0,
+        Err(_) => !can_be_looked_at(copy),
+    }
+}
+
+/// Whether this host has the directory of this copy.
+pub fn can_be_looked_at(copy: &str) -> bool {
+    !copy.starts_with('+') && Path::new(copy).parent().is_some_and(Path::is_dir)
+}
+
+/// Which sequences recovery needs: also the log that *contains* `begin`, whose FIRST_CHANGE# is below it. `is_there`
+/// judges a copy; one good copy of each log is enough.
+pub fn window(logs: &[Archived], begin: u64, end: u64, is_there: impl Fn(&str) -> bool) -> Window {
+    let mut threads: BTreeMap<u64, Vec<&Archived>> = BTreeMap::new();
     for log in logs.iter().filter(|l| l.next_change > begin && l.first_change <= end) {
-        threads.entry(log.thread).or_default().push(*log);
+        threads.entry(log.thread).or_default().push(log);
     }
     let mut window = Window::default();
     for (thread, mut logs) in threads {
@@ -139,7 +161,8 @@ pub fn window(logs: &[Archived], begin: u64, end: u64) -> Window {
                 .missing
                 .push(format!("thread {thread}: sequence {from} to {to} are unknown to the database"));
         }
-        let gone: Vec<String> = logs.iter().filter(|l| !l.there).map(|l| l.sequence.to_string()).collect();
+        let gone = logs.iter().filter(|l| !l.copies.iter().any(|copy| is_there(copy)));
+        let gone: Vec<String> = gone.map(|l| l.sequence.to_string()).collect();
         if !gone.is_empty() {
             window.deleted.push(format!("thread {thread} sequence {}", gone.join(", ")));
         }
@@ -157,7 +180,13 @@ mod tests {
     use super::*;
 
     fn log(thread: u64, sequence: u64, first_change: u64, next_change: u64) -> Archived {
-        Archived { thread, sequence, first_change, next_change, there: true }
+        Archived {
+            thread,
+            sequence,
+            first_change,
+            next_change,
+            copies: vec![format!("+ARCH/{thread}_{sequence}")],
+        }
     }
 
     fn spans(window: &Window) -> Vec<(u64, u64, u64)> {
@@ -167,26 +196,42 @@ mod tests {
     #[test]
     fn the_log_that_contains_the_begin_is_needed() {
         let logs = [log(1, 10, 50, 90), log(1, 11, 90, 120), log(1, 12, 120, 210), log(1, 13, 210, 300)];
-        let found = window(&logs, 100, 200);
+        let found = window(&logs, 100, 200, is_on_disk);
         assert_eq!(spans(&found), [(1, 11, 12)]);
-        assert_eq!(window(&logs, 90, 210).threads[0].first_sequence, 11);
+        assert_eq!(window(&logs, 90, 210, is_on_disk).threads[0].first_sequence, 11);
         assert!(found.missing.is_empty() && found.deleted.is_empty());
     }
 
     #[test]
     fn every_thread_has_its_own() {
         let logs = [log(1, 10, 50, 300), log(2, 3, 20, 60), log(2, 4, 60, 220)];
-        assert_eq!(spans(&window(&logs, 100, 200)), [(1, 10, 10), (2, 4, 4)]);
+        assert_eq!(spans(&window(&logs, 100, 200, is_on_disk)), [(1, 10, 10), (2, 4, 4)]);
     }
 
     #[test]
     fn holes_are_told() {
-        let found = window(&[log(1, 12, 120, 150), log(1, 14, 170, 230)], 100, 200);
+        let found = window(&[log(1, 12, 120, 150), log(1, 14, 170, 230)], 100, 200, is_on_disk);
         assert_eq!(found.missing.len(), 2);
         assert!(
             found.missing[0].contains("contains SCN 100") && found.missing[1].contains("sequence 13 to 13")
         );
-        let gone = Archived { there: false, ..log(1, 10, 50, 300) };
-        assert_eq!(window(&[gone], 100, 200).deleted, ["thread 1 sequence 10"]);
+        let gone = Archived { copies: Vec::new(), ..log(1, 10, 50, 300) };
+        assert_eq!(window(&[gone], 100, 200, is_on_disk).deleted, ["thread 1 sequence 10"]);
+    }
+
+    #[test]
+    fn a_log_is_there_when_one_copy_is_on_disk_or_nobody_can_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(at("good"), b"redo").unwrap();
+        std::fs::write(at("empty"), b"").unwrap();
+        let gone = |copies: &[String]| {
+            let log = Archived { copies: copies.to_vec(), ..log(1, 10, 50, 300) };
+            !window(&[log], 100, 200, is_on_disk).deleted.is_empty()
+        };
+        assert!(!gone(&[at("good")]) && !gone(&[at("lost"), at("good")]));
+        assert!(gone(&[at("lost")]) && gone(&[at("empty")]) && gone(&[at("lost"), at("empty")]));
+        assert!(gone(&[dir.path().to_str().unwrap().to_owned()]));
+        assert!(!gone(&["+ARCH/prod/1_10.arc".to_owned()]) && !gone(&[at("nodir/1_10.arc")]));
     }
 }

@@ -58,25 +58,34 @@ fn with_keeper(setup: &Setup, keeper: &Keeper, lock: &Lock) -> anyhow::Result<Re
 fn end_backup(setup: &Setup, keeper: &Keeper, ended: u64) -> anyhow::Result<Report> {
     let mut report = Report::new(Exit::Success);
     report.count("ended", ended);
+    // Backup mode does not wait for somebody who mends the settings of the array.
+    let wrong = wrong_settings(setup);
     match &setup.array {
         Some(array) => match old_snapshots(setup, array) {
             Ok(open) => report.count("unsettled", open),
             Err(error) => setup.warn(format!("snapshots of earlier runs: {error:#}"))?,
         },
-        None => setup.log.info("no array is named: snapshots of earlier runs are left as they are"),
+        None => setup.log.info("without an array: snapshots of earlier runs are left as they are"),
     }
     match read_all(&setup.sqlplus) {
         Ok((_, active)) if !active.is_empty() => Err(foreign(&active).into()),
-        Ok(_) => Ok(report),
+        Ok(_) => wrong.map_or(Ok(report), Err),
         // Nothing of ours was open: that holds without the database too.
         Err(error) if status_of(&error) == Exit::TryAgain && keeper.warning().is_none() => {
             setup
                 .log
                 .info(&format!("nothing of ours is in backup mode; the database does not answer: {error:#}"));
-            Ok(report)
+            wrong.map_or(Ok(report), Err)
         }
         Err(error) => Err(error),
     }
+}
+
+/// What is wrong with an array that is named and cannot be asked.
+fn wrong_settings(setup: &Setup) -> Option<anyhow::Error> {
+    let array = &setup.cli.array;
+    let error = array.open(Cli::TOOL).err().filter(|_| setup.array.is_none() && array.is_named())?;
+    Some(error.context("no backup mode of ours is on, and snapshots of earlier runs were not looked after"))
 }
 
 /// Settles what earlier runs have left at the array; returns how many snapshots are still open.
@@ -121,7 +130,7 @@ fn dry_run(setup: &Setup) -> anyhow::Result<Report> {
             let reason = format!("datafile {file} was left in backup mode by a run of ours");
             planned(Planned { path: Some(path), ..deed("end_backup", reason) })?;
         }
-        return Ok(report);
+        return wrong_settings(setup).map_or(Ok(report), Err);
     }
     let snap = Snap::prepare(setup)?;
     for (file, path) in &snap.left_open {

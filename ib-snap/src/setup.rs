@@ -31,7 +31,7 @@ pub struct Setup<'a> {
     home: Home,
     connect: Secret,
     pub sqlplus: Sqlplus,
-    /// `None` only for --end-backup, which goes without.
+    /// `None` only for --end-backup, which does without what it can.
     pub array: Option<Array>,
     pub wish: Wish,
     pub state_dir: PathBuf,

@@ -42,6 +42,8 @@ pub struct Snap<'a> {
     /// Epoch milliseconds by the array's clock.
     pub lock: Option<i64>,
     pub marks: Marks,
+    /// With --check-coverage, the volumes that the archive snapshots are of.
+    pub covered: Option<Vec<Volume>>,
     pub warnings: Vec<String>,
     /// Files that a run of ours has left in backup mode; only for a dry run, any other has ended it by now.
     pub left_open: Vec<(u64, String)>,
@@ -79,8 +81,10 @@ impl<'a> Snap<'a> {
             let text = format!("--controlfile-to {}: there is no such directory", dir.display());
             return Err(Failure::new(Exit::Usage, text).hint("is the archive volume mounted?").into());
         }
+        let mut covered = None;
         if setup.cli.check_coverage {
             check_coverage(setup, &facts, &data, archive.as_ref())?;
+            covered = archive.as_ref().map(owned);
         }
         array.look_at_clock(&mut probe).map_err(ApiError::failure)?;
         let clock = probe.clock();
@@ -102,7 +106,7 @@ impl<'a> Snap<'a> {
             stamp: plan.stamp.clone(),
             archive: plan.archive.is_some(),
         };
-        Ok(Self { setup, array, facts, plan, clock, lock, marks, warnings, left_open })
+        Ok(Self { setup, array, facts, plan, clock, lock, marks, covered, warnings, left_open })
     }
 
     /// The run itself.
@@ -160,7 +164,7 @@ impl<'a> Snap<'a> {
             Err(_) => entry.snapshots.iter().map(|a| a.name.clone()).collect(),
         };
         entry.snapshots.retain(|a| open.contains(&a.name));
-        if result.is_ok() {
+        if result.is_ok() || after.has_asked_for_archive() {
             entry.send_archive();
         }
         pending.forget(&entry.run);
@@ -182,13 +186,16 @@ fn volumes(half: &FoundHalf) -> Vec<&Volume> {
     half.volumes.values().flatten().chain(members).collect()
 }
 
+fn owned(half: &FoundHalf) -> Vec<Volume> {
+    volumes(half).into_iter().cloned().collect()
+}
+
 fn check_coverage(
     setup: &Setup,
     facts: &Facts,
     data: &FoundHalf,
     archive: Option<&FoundHalf>,
 ) -> anyhow::Result<()> {
-    let owned = |half: &FoundHalf| volumes(half).into_iter().cloned().collect::<Vec<Volume>>();
     let host = Host::of_process();
     let files: Vec<Thing> = facts
         .files
@@ -289,7 +296,7 @@ impl Deeds for World<'_> {
         }
         let deadline = Instant::now() + snap.setup.cli.max_backup_mode;
         let limited = snap.array.until(deadline);
-        let taking = Taking::start(&limited, snap.array, &snap.plan.data, snap.lock, snap.marks.clone());
+        let taking = Taking::start(&limited, &snap.plan.data, snap);
         let waited = wait(&taking, deadline, || self.keeper.is_capped(&Scope::Database));
         taking.stop();
         self.taking = Some(taking);

@@ -15,6 +15,7 @@ use anyhow::{anyhow, bail, Context};
 use super::protocol::{Ask, FileName, Hello, Told};
 use super::{Entry, FileState, Scope, ARGUMENT, RUN_MARK};
 use crate::secret::Secret;
+use crate::settings::secrets_in_environment;
 use crate::signals;
 
 /// How often a killed keeper is replaced in one run.
@@ -334,7 +335,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn spawn(settings: &Settings) -> anyhow::Result<(Child, ChildStdin, BufReader<ChildStdout>)> {
     // Not current_exe: after an update of the software its path is another program.
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    // The logon comes by its standard input.
+    for name in secrets_in_environment() {
+        command.env_remove(name);
+    }
+    let mut child = command
         .arg0(&settings.tool)
         .arg(ARGUMENT)
         .env_remove(RUN_MARK)

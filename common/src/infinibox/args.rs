@@ -87,13 +87,31 @@ impl ArrayArgs {
     /// # Errors
     /// Status 64: none, or one that is no address.
     pub fn addresses(&self) -> anyhow::Result<Vec<Address>> {
-        let named = self.infinibox.iter().map(|a| a.trim()).filter(|a| !a.is_empty());
-        let found =
-            named.map(|text| Address::parse(text, self.insecure_http)).collect::<Result<Vec<_>, _>>()?;
+        // A password may hold the comma that parts addresses: none of the pieces is shown then.
+        if self.infinibox.iter().any(|a| a.contains('@')) {
+            return Err(usage(
+                "there is a user or a password in the address of the array",
+                "SOURCE_INFINIBOX is HOST or HOST:PORT; the user is SOURCE_INFINIBOX_USER, the password SOURCE_INFINIBOX_PASSWORD",
+            )
+            .into());
+        }
+        let found = self
+            .named()
+            .map(|text| Address::parse(text, self.insecure_http))
+            .collect::<Result<Vec<_>, _>>()?;
         if found.is_empty() {
             return Err(usage("no array is named", "set SOURCE_INFINIBOX, or give --infinibox HOST").into());
         }
         Ok(found)
+    }
+
+    fn named(&self) -> impl Iterator<Item = &str> {
+        self.infinibox.iter().map(|a| a.trim()).filter(|a| !a.is_empty())
+    }
+
+    /// Whether some address is given, right or wrong.
+    pub fn is_named(&self) -> bool {
+        self.named().next().is_some()
     }
 
     fn password(&self) -> anyhow::Result<Secret> {
@@ -133,9 +151,9 @@ impl Address {
     /// # Errors
     /// Status 64: what stands there is no address, or its scheme contradicts `plain`.
     pub fn parse(text: &str, plain: bool) -> Result<Self, Failure> {
+        // What stands before an @ may be a password.
+        let shown = text.rsplit('@').next().unwrap_or(text);
         let wrong = |why: &str| {
-            // What stands before an @ may be a password.
-            let shown = text.rsplit('@').next().unwrap_or(text);
             usage(
                 &format!("array {shown}: {why}"),
                 "SOURCE_INFINIBOX is HOST or HOST:PORT, several with commas between",
@@ -147,7 +165,7 @@ impl Address {
             Some(("http", rest)) if plain => rest,
             Some(("http", _)) => {
                 return Err(usage(
-                    &format!("array {text}: plain HTTP shows the password to the network"),
+                    &format!("array {shown}: plain HTTP shows the password to the network"),
                     "name it without http://, or give --insecure-http if that is what you want",
                 ))
             }

@@ -59,7 +59,9 @@ fn addresses_are_hosts_with_or_without_a_port() {
     assert_eq!(parse("https://ibox1:8443/", false).unwrap(), ("ibox1".to_owned(), 8443));
     assert_eq!(parse("[::1]:8080", true).unwrap(), ("[::1]".to_owned(), 8080));
     assert_eq!(parse("fe80::1", false).unwrap(), ("[fe80::1]".to_owned(), 443));
-    for bad in ["", "ibox1:x", "ibox1:0", "user:pw@ibox1", "ibox1/api", "http://ibox1", "a b"] {
+    let bad = ["", "ibox1:x", "ibox1:0", "user:pw@ibox1", "ibox1/api", "http://ibox1", "a b"];
+    let secret = ["http://user:pw@ibox1", "https://user:pw@ibox1", "ftp://user:p@pw@ibox1", "user:pw@"];
+    for bad in bad.into_iter().chain(secret) {
         let error = parse(bad, false).unwrap_err();
         assert_eq!(error.exit, crate::exit::Exit::Usage, "{bad}");
         assert!(!error.message.contains("pw"), "{error}");

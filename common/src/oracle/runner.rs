@@ -7,6 +7,7 @@ use super::home::{Home, NLS};
 use super::script::Marks;
 use crate::exit::{Exit, Failure};
 use crate::process::Cmd;
+use crate::settings::secrets_in_environment;
 
 /// A way to run an `sh` script elsewhere, for example over an ssh connection.
 pub trait Shell: Send + Sync {
@@ -60,6 +61,7 @@ impl Runner {
                 let mut cmd = Cmd::new(home.program(program)?, limit).args(args).stdin(stdin);
                 cmd.env = home.variables();
                 cmd.env_remove = ["ORACLE_PATH", "SQLPATH"].map(str::to_owned).to_vec();
+                cmd.env_remove.extend(secrets_in_environment());
                 if os_auth {
                     cmd.env_remove.push("TWO_TASK".to_owned());
                 }

@@ -111,6 +111,19 @@ fn a_mapped_late_snapshot_is_kept_and_marked() {
 }
 
 #[test]
+fn an_answer_without_the_snapshots_is_looked_up_inside_backup_mode() {
+    let lab = Lab::small();
+    let short = Fault::Body(r#"{"result":[],"error":null,"metadata":{"ready":true}}"#.to_owned());
+    // A clock that is known to a second cannot prove a moment of milliseconds.
+    let clock = Rule::on("GET", "^/system/ntp_status", Fault::status(404));
+    lab.array.faults(vec![clock, with(short)]).unwrap();
+    lab.run(&[]).exits(0);
+    assert_eq!(lab.array.count("POST", GROUP), 1);
+    assert_eq!(lab.array.snapshots().len(), 4);
+    assert!(lab.states().values().all(|s| s == "complete"), "{:?}", lab.states());
+}
+
+#[test]
 fn half_a_set_is_marked_as_such() {
     let lab = Lab::small();
     let rule = Rule::on("POST", "^/volumes$", Fault::status(409)).body("_DATA2");

@@ -5,5 +5,7 @@ mod certificates;
 mod doubt;
 mod good;
 mod lab;
+mod redo;
 mod refused;
 mod stopped;
+mod theirs;

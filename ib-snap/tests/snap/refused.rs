@@ -123,6 +123,46 @@ fn whatever_would_fail_in_backup_mode_fails_before() {
 }
 
 #[test]
+fn a_password_in_the_address_is_never_shown() {
+    let lab = Lab::small();
+    for address in ["http://admin:geheim@ibox1", "admin:geheim@ibox1", "https://admin:x,geheim@ibox1"] {
+        let ran = run(lab.tool().env("SOURCE_INFINIBOX", address)).exits(64);
+        assert!(ran.says("in the address of the array"), "{}", ran.stderr);
+        let out = lab.tool().env("SOURCE_INFINIBOX", address).arg("--show-config").output().unwrap();
+        let shown = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(shown.contains("--infinibox = ***"), "{shown}");
+        for text in [&ran.stdout, &ran.stderr, &shown, &lab.written()] {
+            assert!(!text.contains("geheim"), "{text}");
+        }
+        untouched(&lab, &ran);
+    }
+}
+
+/// Backup mode does not wait for settings of the array, and wrong ones are an error all the same.
+#[test]
+fn end_backup_goes_without_an_array_and_tells_wrong_settings() {
+    let lab = Lab::small();
+    run(lab.bare().env_remove("SOURCE_INFINIBOX").arg("--end-backup")).exits(0);
+    for dry in [&["--end-backup"][..], &["--end-backup", "--dry-run"]] {
+        let ran = run(lab.bare().env_remove("SOURCE_INFINIBOX_USER").args(dry)).exits(64);
+        assert!(
+            ran.says("no user for the array") && ran.says("no backup mode of ours is on"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_404_of_the_group_snapshot_names_the_way_without() {
+    let lab = Lab::small();
+    lab.array.faults(vec![Rule::on("POST", "^/volumes/group_snapshot", Fault::status(404))]).unwrap();
+    let ran = lab.run(&[]).exits(2);
+    assert!(ran.says("--separate-snapshots"), "{}", ran.stderr);
+    lab.assert_clean();
+}
+
+#[test]
 fn an_array_that_is_none_or_is_away_is_told_apart() {
     let lab = Lab::small();
     for (fault, code, says) in [
@@ -162,7 +202,7 @@ fn backup_mode_of_somebody_else_is_refused_and_not_ended() {
 }
 
 /// Mounts, devices and multipath as this lab would have them on a host.
-fn host(lab: &Lab) -> std::path::PathBuf {
+pub fn host(lab: &Lab) -> std::path::PathBuf {
     let root = lab.dir.path().join("host");
     let real = lab.dir.path().canonicalize().unwrap();
     let mut info = String::from("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");

@@ -50,6 +50,27 @@ fn the_cap_ends_backup_mode_whatever_the_array_does() {
 }
 
 #[test]
+fn children_do_not_get_the_password() {
+    let lab = Lab::small();
+    lab.fault(&["hang", "begin backup", "--seconds", "3"]);
+    let started = lab.start(&[]);
+    let of_ours = |password: bool| {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|e| e.file_name().to_str()?.parse::<i64>().ok());
+        let environ = |pid: &i64| {
+            let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            text.contains(&lab.at("home")) && (!password || text.contains(ibsim::PASSWORD))
+        };
+        pids.filter(|pid| *pid != started.pid()).filter(environ).count()
+    };
+    // The keeper, and sqlplus in BEGIN BACKUP.
+    wait_for("sqlplus", SOON, || of_ours(false) >= 2 && lab.statements().contains("BEGIN BACKUP"));
+    assert_eq!(of_ours(true), 0);
+    started.finish().exits(0);
+}
+
+#[test]
 fn a_signal_ends_backup_mode_at_once() {
     for (which, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 143)] {
         let lab = hanging();
