@@ -13,7 +13,8 @@ usage: install.sh [--prefix DIR] [--from TARBALL | --build]   install, or upgrad
   --uninstall      remove the files that are in DIR/share/orapipe/INSTALLED; settings that were edited stay
 
 Can be run again at any time, also after it was interrupted. Before anything is changed every file is checked, and the new
-programs must start on this machine. Files in DIR/etc that were edited stay; the new ones are put beside them as NAME.new.
+programs must start on this machine. Files in DIR/etc that were edited stay; the new ones are put beside them as NAME.new, or as
+NAME.orapipe-new where NAME.new is somebody's. Other files of ours that were edited are kept as NAME.saved.<date>-<time>.
 Nothing is started, no user is made, nothing outside DIR is touched.
 
 Exit status: 0 done; 1 failed, or refused with nothing changed; 64 wrong usage
@@ -250,6 +251,13 @@ notes=()
 cat "$work/before" "$work/manifest" >"$work/all"
 read_sums "$work/all" "$prefix"
 declare -A stays=()
+stamp=$(date +%Y%m%d-%H%M%S)
+# is_free PATH SHA: whether nothing is there but what we have put there, or what a run that was interrupted has.
+is_free() {
+    if [ -f "$prefix/$1" ] && [ "$(sha256sum <"$prefix/$1" | cut -d ' ' -f 1)" = "$2" ]; then return; fi
+    [ -n "${kind_of[$1]:-}" ] || { [ ! -e "$prefix/$1" ] && [ ! -L "$prefix/$1" ]; } || return 1
+    ! is_edited "$1"
+}
 while read -r mode sha kind path; do
     stays[$path]=yes
     to=$prefix/$path
@@ -259,19 +267,32 @@ while read -r mode sha kind path; do
         case "$kind" in
             conf)
                 # A new one is worth a look when it is another than before; then it stays for as long as the old one.
-                if [[ " ${sums_of[$path]:-} " != *" $sha "* ]] || [ -n "${kind_of[$path.new]:-}" ]; then
-                    mv -f "$tree/$path" "$to.new"
-                    stays[$path.new]=yes
-                    printf '%s %s file %s\n' "$mode" "$sha" "$path.new" >>"$work/new"
-                    notes+=("kept, because it was edited: $to; the new one is $to.new")
+                if [[ " ${sums_of[$path]:-} " != *" $sha "* ]] || [ -n "${kind_of[$path.new]:-}${kind_of[$path.orapipe-new]:-}" ]; then
+                    # A file of that name that is not from here, or was edited, stays.
+                    new=$path.new
+                    is_free "$new" "$sha" || new=$path.orapipe-new
+                    if is_free "$new" "$sha"; then
+                        mv -f "$tree/$path" "$prefix/$new"
+                        stays[$new]=yes
+                        printf '%s %s conf %s\n' "$mode" "$sha" "$new" >>"$work/new"
+                        notes+=("kept, because it was edited: $to; the new one is $prefix/$new")
+                    else
+                        notes+=("kept, because it was edited: $to; $to.new and $prefix/$new were edited too, so the new one is only in the tarball")
+                    fi
                 else
                     notes+=("kept, because it was edited: $to")
                 fi
                 continue
                 ;;
             *)
-                cp -p "$to" "$to.saved"
-                notes+=("was edited, and is replaced: $to; the edited one is $to.saved")
+                # Each edit has its own: the one before may be the only copy of another.
+                saved=$to.saved.$stamp
+                for ((n = 1; ; n++)); do
+                    if [ ! -e "$saved" ] && [ ! -L "$saved" ]; then break; fi
+                    saved=$to.saved.$stamp.$n
+                done
+                cp -p "$to" "$saved"
+                notes+=("was edited, and is replaced: $to; the edited one is $saved")
                 ;;
         esac
     fi

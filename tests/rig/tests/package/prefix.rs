@@ -103,26 +103,50 @@ fn an_upgrade_keeps_what_was_edited_and_says_so() {
     std::fs::write(place.file("etc/orapipe/PROD.env"), edited).unwrap();
     let wrapper = place.file("libexec/orapipe/envia_archivelogs.sh");
     std::fs::write(&wrapper, "#!/bin/sh\n# by hand\n").unwrap();
+    // One that somebody has called so, before we do.
+    let theirs = place.file(&format!("{ENV_FILE}.new"));
+    std::fs::write(&theirs, "theirs\n").unwrap();
 
     let packages = Packages::made();
     let text = done(&mut place.from(&packages));
-    assert!(text.contains("kept, because it was edited") && text.contains("PROD.env.example.new"), "{text}");
-    assert!(text.contains("envia_archivelogs.sh.saved"), "{text}");
+    let new = format!("{ENV_FILE}.orapipe-new");
+    assert!(text.contains("kept, because it was edited") && text.contains(&new), "{text}");
     assert_eq!(std::fs::read_to_string(place.file(ENV_FILE)).unwrap(), edited);
-    assert!(!std::fs::read_to_string(place.file(&format!("{ENV_FILE}.new"))).unwrap().contains("as it was"));
-    let saved = place.file("libexec/orapipe/envia_archivelogs.sh.saved");
-    assert_eq!(std::fs::read_to_string(&saved).unwrap(), "#!/bin/sh\n# by hand\n");
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "theirs\n");
+    assert!(!std::fs::read_to_string(place.file(&new)).unwrap().contains("as it was"));
+    let saved = || -> Vec<(String, String)> {
+        let entries = std::fs::read_dir(wrapper.parent().unwrap()).unwrap().flatten();
+        let named = entries
+            .map(|e| (e.file_name().into_string().unwrap(), std::fs::read_to_string(e.path()).unwrap()));
+        let mut found: Vec<_> = named.filter(|(n, _)| n.starts_with("envia_archivelogs.sh.saved.")).collect();
+        found.sort_by(|a, b| a.1.cmp(&b.1));
+        found
+    };
+    let first = saved();
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].1, "#!/bin/sh\n# by hand\n");
+    assert!(text.contains(&first[0].0), "{text}");
     assert!(std::fs::read_to_string(&wrapper).unwrap().contains("need arch-ship"));
     assert!(!place.file("libexec/orapipe/gone.sh").exists());
 
-    // Once more changes nothing of theirs.
+    // Once more changes nothing of theirs, and a second edit does not take the place of the first.
+    std::fs::write(&wrapper, "#!/bin/sh\n# later by hand\n").unwrap();
     done(&mut place.from(&packages));
     assert_eq!(std::fs::read_to_string(place.file(ENV_FILE)).unwrap(), edited);
-    assert!(place.file(&format!("{ENV_FILE}.new")).exists() && saved.exists());
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "theirs\n");
+    assert!(place.file(&new).exists());
+    let both = saved();
+    let texts: Vec<_> = both.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["#!/bin/sh\n# by hand\n", "#!/bin/sh\n# later by hand\n"]);
 
     done(&mut place.uninstall());
     let left: Vec<_> = tree(&place.prefix()).into_keys().collect();
-    assert_eq!(left, ["etc/orapipe/PROD.env", ENV_FILE, "libexec/orapipe/envia_archivelogs.sh.saved"]);
+    let mut expected =
+        vec!["etc/orapipe/PROD.env".to_owned(), ENV_FILE.to_owned(), format!("{ENV_FILE}.new")];
+    let mut names: Vec<_> = both.into_iter().map(|(name, _)| format!("libexec/orapipe/{name}")).collect();
+    names.sort();
+    expected.append(&mut names);
+    assert_eq!(left, expected);
 }
 
 #[test]
