@@ -11,7 +11,8 @@ use super::Payload;
 pub enum DrillStatus {
     /// Opened, every query as expected, and recovery was seen to go on.
     Success,
-    /// Opened and every query as expected; recovery runs again, but no new redo came that would have proved it.
+    /// Opened and every query as expected; recovery runs again, but no new redo came that would have proved it, or there was
+    /// no query.
     Partial,
     /// Anything else.
     #[default]
@@ -99,6 +100,8 @@ optional_record! {
         sid: String,
         /// Database identifier.
         dbid: u64,
+        /// Pluggable databases that were open read only too, without the seed; absent where there are none.
+        pdbs: Vec<String>,
         /// All redo below this SCN was in the database while it was open.
         scn: u64,
         /// Time of that SCN by the clock of the primary, without a zone.

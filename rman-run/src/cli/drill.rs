@@ -18,6 +18,11 @@ pub struct DrillArgs {
     #[arg(long, value_name = "DIR", env = "DEST_ARCHLOG_DIR", value_parser = super::directory)]
     pub logs: Vec<PathBuf>,
 
+    /// Enterprise Edition recovered by hand: without it a standby whose managed recovery does not run is refused, for that may
+    /// have died
+    #[arg(long, env = "DRILL_MANUAL", value_parser = clap::builder::FalseyValueParser::new())]
+    pub manual: bool,
+
     /// Start the instance with this parameter file, where it has no spfile
     #[arg(long, value_name = "FILE", env = "DRILL_PFILE", value_parser = super::directory)]
     pub pfile: Option<PathBuf>,

@@ -25,6 +25,17 @@ pub struct Journal {
     pub real_time: bool,
     /// How far recovery had come before anything was done.
     pub before: u64,
+    /// ORACLE_HOME: with another one the instance looks as if it were down.
+    #[serde(default)]
+    pub home: Option<PathBuf>,
+    /// What --recover, called without flags, needs too.
+    #[serde(default)]
+    pub pfile: Option<PathBuf>,
+    #[serde(default)]
+    pub logs: Vec<PathBuf>,
+    /// Pluggable databases that were open.
+    #[serde(default)]
+    pub pdbs: Vec<String>,
     /// Once it was open: the SCN and its time.
     #[serde(default)]
     pub scn: Option<u64>,

@@ -14,6 +14,7 @@ pub struct Situation {
     pub open_mode: String,
     /// CONTROLFILE_TYPE is STANDBY.
     pub standby: bool,
+    /// DB_NAME, once it is started.
     pub name: String,
     pub dbid: u64,
     /// A managed recovery process is there.
@@ -33,6 +34,24 @@ impl Situation {
     }
 }
 
+/// What a drill has to know beyond that before it may begin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// DG_BROKER_START.
+    pub broker: bool,
+    /// PROTECTION_MODE.
+    pub protection: String,
+    /// Rows of GV$INSTANCE.
+    pub instances: u64,
+    pub cdb: bool,
+    /// The option Managed Standby: Enterprise Edition.
+    pub managed_possible: bool,
+    /// The primary sends redo to it by itself: a process RFS is there.
+    pub receives: bool,
+    /// A plain STARTUP finds a parameter file, or one is named.
+    pub parameter_file: bool,
+}
+
 /// What brings the standby nearer to where it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -48,7 +67,7 @@ pub enum Step {
 ///
 /// # Errors
 /// Status 4: not a standby, open, not mounted.
-pub fn may_begin(now: &Situation) -> Result<Recovery, Failure> {
+pub fn may_begin(now: &Situation) -> Result<(), Failure> {
     let refuse = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
     match now.state {
         Some(State::Mounted | State::Open) if !now.standby => {
@@ -71,7 +90,57 @@ pub fn may_begin(now: &Situation) -> Result<Recovery, Failure> {
             )
         }
     }
-    Ok(if now.managed { Recovery::Managed } else { Recovery::Manual })
+    Ok(())
+}
+
+/// Who recovers it, where a drill can put it back to just that. `manual`: the user says that nobody but RMAN does.
+///
+/// # Errors
+/// Status 4: the broker, several instances, maximum protection, no parameter file, or nobody recovers it.
+pub fn recovery(now: &Situation, around: &Surroundings, manual: bool) -> Result<Recovery, Failure> {
+    let refuse = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
+    if around.broker {
+        return refuse(
+            format!("the Data Guard broker runs {}: it would start apply while the database is open", now.name),
+            "without fast-start failover: alter system set dg_broker_start=false here before the drill, and true after it; \
+             managed recovery goes on meanwhile",
+        );
+    }
+    if around.instances > 1 {
+        return refuse(
+            format!("{} has {} instances, and a drill looks at one", now.name, around.instances),
+            "leave only the one that recovers running (srvctl stop instance), and start the others after the drill",
+        );
+    }
+    if around.protection == "MAXIMUM PROTECTION" {
+        return refuse(
+            format!("{} is in maximum protection: shutting it down could stop the primary", now.name),
+            "on the primary: alter database set standby database to maximize availability; set it back after the drill",
+        );
+    }
+    if !around.parameter_file {
+        return refuse(
+            "the instance would not start again: it has no spfile, and none is in $ORACLE_HOME/dbs"
+                .to_owned(),
+            "name its parameter file with --pfile (DRILL_PFILE)",
+        );
+    }
+    if now.managed {
+        return Ok(Recovery::Managed);
+    }
+    if around.receives {
+        return refuse(
+            format!("nobody recovers {}: the primary sends redo (RFS), and MRP is not running", now.name),
+            "see the alert log, then: alter database recover managed standby database disconnect",
+        );
+    }
+    if around.managed_possible && !manual {
+        return refuse(
+            format!("nobody recovers {}: MRP is not running", now.name),
+            "start managed recovery; where RMAN recovers it (standby-recover.sh), say so with --manual (DRILL_MANUAL=yes)",
+        );
+    }
+    Ok(Recovery::Manual)
 }
 
 /// The next step on the way back. It depends on nothing but what is seen now, so it does not matter who has died where.
@@ -85,6 +154,14 @@ pub fn next(now: &Situation, journal: &Journal) -> Result<Step, Failure> {
     };
     match now.state {
         None | Some(State::Down) => return Ok(Step::Startup),
+        // RMAN makes up an instance of this name where it finds no parameter file.
+        Some(State::Started) if now.name.eq_ignore_ascii_case("DUMMY") => return Ok(Step::Shutdown),
+        Some(State::Started) if !now.name.eq_ignore_ascii_case(&journal.db) => {
+            return forbid(format!(
+                "the journal of the drill is of database {}, and the instance is of {}",
+                journal.db, now.name
+            ))
+        }
         Some(State::Started) => return Ok(Step::Mount),
         Some(State::Mounted | State::Open) => {}
     }

@@ -3,7 +3,7 @@ use common::record::Recovery;
 use proptest::prelude::*;
 
 use super::journal::Journal;
-use super::plan::{may_begin, next, start_managed, Situation, Step};
+use super::plan::{may_begin, next, recovery, start_managed, Situation, Step, Surroundings};
 use crate::restore::database::State;
 
 fn mounted() -> Situation {
@@ -46,8 +46,7 @@ fn after(step: Step, mut now: Situation) -> Situation {
 
 #[test]
 fn a_drill_begins_only_with_a_mounted_standby() {
-    assert_eq!(may_begin(&mounted()).unwrap(), Recovery::Manual);
-    assert_eq!(may_begin(&Situation { managed: true, ..mounted() }).unwrap(), Recovery::Managed);
+    may_begin(&mounted()).unwrap();
     let refused = [
         Situation { standby: false, ..mounted() },
         Situation { state: Some(State::Open), open_mode: "READ ONLY".to_owned(), ..mounted() },
@@ -63,6 +62,54 @@ fn a_drill_begins_only_with_a_mounted_standby() {
     for now in refused {
         assert_eq!(may_begin(&now).unwrap_err().exit, Exit::Refused, "{now:?}");
     }
+}
+
+/// Enterprise Edition, and nothing that stands in the way.
+fn around() -> Surroundings {
+    Surroundings {
+        protection: "MAXIMUM PERFORMANCE".to_owned(),
+        instances: 1,
+        managed_possible: true,
+        parameter_file: true,
+        ..Surroundings::default()
+    }
+}
+
+#[test]
+fn a_drill_begins_only_where_it_can_put_back_what_was() {
+    let managed = Situation { managed: true, ..mounted() };
+    assert_eq!(recovery(&managed, &around(), false).unwrap(), Recovery::Managed);
+    assert_eq!(recovery(&mounted(), &around(), true).unwrap(), Recovery::Manual);
+    let standard = Surroundings { managed_possible: false, ..around() };
+    assert_eq!(recovery(&mounted(), &standard, false).unwrap(), Recovery::Manual);
+    let available = Surroundings { protection: "MAXIMUM AVAILABILITY".to_owned(), ..around() };
+    recovery(&managed, &available, false).unwrap();
+    for (around, what) in [
+        (Surroundings { broker: true, ..around() }, "broker"),
+        (Surroundings { instances: 2, ..around() }, "2 instances"),
+        (Surroundings { protection: "MAXIMUM PROTECTION".to_owned(), ..around() }, "maximum protection"),
+        (Surroundings { parameter_file: false, ..around() }, "no spfile"),
+    ] {
+        for now in [&managed, &mounted()] {
+            let error = recovery(now, &around, true).unwrap_err();
+            assert!(error.exit == Exit::Refused && error.message.contains(what), "{}", error.message);
+        }
+    }
+    let dead = recovery(&mounted(), &around(), false).unwrap_err();
+    assert!(dead.exit == Exit::Refused && dead.message.contains("MRP is not running"), "{}", dead.message);
+    let receives = Surroundings { receives: true, ..around() };
+    assert!(recovery(&mounted(), &receives, true).unwrap_err().message.contains("RFS"));
+    recovery(&managed, &receives, false).unwrap();
+}
+
+#[test]
+fn an_instance_without_its_parameter_file_is_shut_down_and_a_strange_one_is_not() {
+    let journal = Journal { db: "PROD".to_owned(), ..journal(Recovery::Managed) };
+    let started =
+        |name: &str| Situation { state: Some(State::Started), name: name.to_owned(), ..Situation::default() };
+    assert_eq!(next(&started("DUMMY"), &journal).unwrap(), Step::Shutdown);
+    assert_eq!(next(&started("prod"), &journal).unwrap(), Step::Mount);
+    assert_eq!(next(&started("TEST"), &journal).unwrap_err().exit, Exit::Refused);
 }
 
 #[test]

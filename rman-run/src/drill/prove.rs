@@ -13,8 +13,6 @@ use super::standby::Standby;
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest pause between two rounds of manual recovery.
 const LONGEST: Duration = Duration::from_secs(30);
-/// How often a managed recovery that has ended is started again before that is the finding.
-const RESTARTS: u32 = 3;
 
 /// What was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,27 +28,21 @@ pub struct Proof {
 pub fn prove(standby: &Standby<'_>, journal: &Journal, from: u64) -> anyhow::Result<Proof> {
     let end = Instant::now() + standby.args.resume_wait;
     let mut said = None;
-    let mut restarts = 0;
     let mut pause = LOOK;
     loop {
         if journal.recovery == Recovery::Manual && signals::pending().is_none() {
-            said = standby.recover();
+            said = standby.recover(journal, from);
         }
         let now = standby.look(true)?;
         if now.applied > from {
             return Ok(Proof { reached: Some(now.applied), ..Proof::default() });
         }
-        if journal.recovery == Recovery::Managed && !now.managed {
-            restarts += 1;
-            if restarts > RESTARTS {
-                let reason = "managed recovery ends again each time it is started: see the alert log";
-                return Ok(Proof {
-                    reason: Some(reason.to_owned()),
-                    exit: Some(Exit::Finding),
-                    reached: None,
-                });
-            }
-            standby.put_back(journal)?;
+        if now.open() || (journal.recovery == Recovery::Managed && !now.managed) {
+            // Not started again: it ran, so somebody has cancelled it (a failover begins like that), or it ended by itself.
+            let what = if now.open() { "the standby was opened" } else { "managed recovery ended" };
+            let reason =
+                format!("{what} after the drill had put it back; it was left alone: see the alert log");
+            return Ok(Proof { reason: Some(reason), exit: Some(Exit::Finding), reached: None });
         }
         let stopped = signals::pending().is_some();
         if stopped || Instant::now() >= end {

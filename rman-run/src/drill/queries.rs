@@ -9,6 +9,8 @@ pub struct Query {
     /// Without its semicolon and without comments.
     pub sql: String,
     pub expected: Option<String>,
+    /// The pluggable database in which it is asked.
+    pub container: Option<String>,
 }
 
 /// Reads the file. Only SELECT and WITH are taken: a drill changes nothing, and a standby could not.
@@ -23,7 +25,7 @@ pub fn parse(text: &str) -> Result<Vec<Query>, Failure> {
     for (number, line) in text.lines().enumerate().map(|(i, l)| (i + 1, l)) {
         if !quote && !comment && draft.is_empty() {
             if let Some(said) = line.trim().strip_prefix("--") {
-                draft.note(said.trim());
+                draft.note(said.trim(), number)?;
                 continue;
             }
         }
@@ -71,6 +73,7 @@ pub fn parse(text: &str) -> Result<Vec<Query>, Failure> {
 struct Draft {
     name: Option<String>,
     expected: Option<String>,
+    container: Option<String>,
     sql: String,
     /// Where it begins.
     line: usize,
@@ -81,7 +84,7 @@ impl Draft {
         self.sql.trim().is_empty()
     }
 
-    fn note(&mut self, said: &str) {
+    fn note(&mut self, said: &str, line: usize) -> Result<(), Failure> {
         let after = |word: &str| {
             let head = said.get(..word.len())?;
             head.eq_ignore_ascii_case(word).then(|| said[word.len()..].trim().to_owned())
@@ -90,7 +93,14 @@ impl Draft {
             self.name = Some(name);
         } else if let Some(value) = after("expect:") {
             self.expected = Some(value);
+        } else if let Some(name) = after("container:") {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_$#".contains(c);
+            if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
+                return Err(usage(line, "not the name of a pluggable database"));
+            }
+            self.container = Some(name.to_ascii_uppercase());
         }
+        Ok(())
     }
 
     fn push(&mut self, c: char, line: usize) {
@@ -114,7 +124,18 @@ impl Draft {
             let what = if sql.is_empty() { "a semicolon without a query" } else { "not a SELECT" };
             return Err(usage(if sql.is_empty() { line } else { draft.line }, what));
         }
-        Ok(Query { name: draft.name.unwrap_or_else(|| number.to_string()), sql, expected: draft.expected })
+        // SQL*Plus obeys these in the middle of a statement: SQLPREFIX, scripts, run, end of the statement.
+        let command = |l: &str| l.starts_with(['#', '@']) || matches!(l, "/" | ".");
+        if let Some(bad) = lines.iter().map(|l| l.trim()).find(|l| command(l)) {
+            let what = format!("SQL*Plus would take {bad:?} for a command of its own");
+            return Err(usage(draft.line, &what));
+        }
+        Ok(Query {
+            name: draft.name.unwrap_or_else(|| number.to_string()),
+            sql,
+            expected: draft.expected,
+            container: draft.container,
+        })
     }
 }
 
@@ -130,13 +151,14 @@ mod tests {
 
     #[test]
     fn names_and_expectations_belong_to_the_query_below_them() {
-        let text = "-- The queries of the drill.\n\n-- name: orders\n-- expect: 17\nselect count(*) -- all\n  from app.orders\n\
+        let text = "-- The queries of the drill.\n\n-- name: orders\n-- expect: 17\n-- container: vendas\nselect count(*) -- all\n  from app.orders\n\
                     where note <> 'a; -- b' /* and\nmore; */ and 1=1;\nwith t as (select 1 x from dual)\nselect x from t";
         let found = parse(text).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].name.as_str(), found[0].expected.as_deref()), ("orders", Some("17")));
         assert_eq!(found[0].sql, "select count(*)\n  from app.orders\nwhere note <> 'a; -- b'\n  and 1=1");
         assert_eq!((found[1].name.as_str(), found[1].expected.as_deref()), ("2", None));
+        assert_eq!((found[0].container.as_deref(), found[1].container.as_deref()), (Some("VENDAS"), None));
         assert_eq!(found[1].sql, "with t as (select 1 x from dual)\nselect x from t");
     }
 
@@ -150,6 +172,10 @@ mod tests {
             ("select 'x from dual", 1, "no end"),
             ("select ';\n' from dual;", 1, "at the end of a line"),
             ("host rm -rf /;", 1, "not a SELECT"),
+            ("select 1\n#host rm x\nfrom dual;", 1, "#host"),
+            ("\nselect 1\n /* x */ @evil\nfrom dual;", 2, "@evil"),
+            ("select 'a\n/\n' from dual;", 1, "\"/\""),
+            ("-- container: a b\nselect 1 from dual;", 1, "pluggable"),
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.exit, Exit::Usage);

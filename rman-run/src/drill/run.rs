@@ -14,7 +14,7 @@ use common::signals::{self, Stop};
 use super::evidence::{self, Evidence};
 use super::journal::Journal;
 use super::keeper::Keeper;
-use super::plan::{may_begin, Situation};
+use super::plan::{may_begin, recovery, Situation, Surroundings};
 use super::prove::{prove, Proof};
 use super::queries::{self, Query};
 use super::standby::Standby;
@@ -49,7 +49,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
     let left = Journal::load(&target.state_dir, &target.sid)?;
     let mut report = Report::new(Exit::Success);
     if let Some(journal) = left {
-        same_host(&journal)?;
+        same_place(&target, &journal)?;
         target.say(Log::warning(format!(
             "the drill of {} was not ended (run {}): putting the standby back",
             journal.started, journal.run
@@ -100,9 +100,22 @@ fn lock(target: &Target<'_>) -> anyhow::Result<Lock> {
     }
 }
 
-fn same_host(journal: &Journal) -> Result<(), Failure> {
+fn same_place(target: &Target<'_>, journal: &Journal) -> Result<(), Failure> {
+    let home = &target.rman.home.home;
     if journal.host == host() {
-        return Ok(());
+        let (Some(then), Some(now)) = (&journal.home, home) else { return Ok(()) };
+        if then == now {
+            return Ok(());
+        }
+        return Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "the drill that was not ended used ORACLE_HOME {}, and this is {}",
+                then.display(),
+                now.display()
+            ),
+        )
+        .hint("with another ORACLE_HOME the instance looks as if it were down; set it as it was"));
     }
     Err(Failure::new(
         Exit::Refused,
@@ -122,14 +135,15 @@ fn dry_run(target: &Target<'_>, asked: &[Query]) -> anyhow::Result<Report> {
         })
     };
     if let Some(journal) = Journal::load(&target.state_dir, &target.sid)? {
-        same_host(&journal)?;
+        same_place(target, &journal)?;
         plan("put_back", "an earlier drill was not ended", None)?;
         if target.cli.drill.recover {
             return Ok(Report::new(Exit::Success));
         }
     } else if !target.cli.drill.recover {
         let now = standby.look(false)?;
-        if may_begin(&now)? == Recovery::Managed {
+        may_begin(&now)?;
+        if recovery(&now, &standby.survey(&now)?, target.cli.drill.manual)? == Recovery::Managed {
             let sql = "ALTER DATABASE RECOVER MANAGED STANDBY DATABASE CANCEL";
             plan("cancel_recovery", "managed recovery runs", Some(sql))?;
         }
@@ -155,7 +169,13 @@ struct Ended {
 fn drill(standby: &Standby<'_>, asked: &[Query], report: &mut Report) -> anyhow::Result<()> {
     let target = standby.target;
     let now = standby.look(false)?;
-    let recovery = may_begin(&now)?;
+    may_begin(&now)?;
+    let around = standby.survey(&now)?;
+    let recovery = recovery(&now, &around, standby.args.manual)?;
+    if around.protection == "MAXIMUM AVAILABILITY" {
+        let what = "the primary runs in maximum availability: its commits wait for this standby to go, once";
+        target.say(Log::warning(what))?;
+    }
     let started = Utc::now();
     let mut journal = Journal {
         v: 1,
@@ -169,13 +189,19 @@ fn drill(standby: &Standby<'_>, asked: &[Query], report: &mut Report) -> anyhow:
         recovery,
         real_time: now.real_time,
         before: now.applied,
+        home: target.rman.home.home.clone(),
+        pfile: standby.args.pfile.clone(),
+        logs: standby.args.logs.clone(),
         ..Journal::default()
     };
     let keeper =
         Keeper::start(&target.frame.run, &target.log_dir.join(format!("drill.{}.keeper.log", target.sid)))?;
     journal.save(&target.state_dir)?;
-    let ended = match open_and_ask(standby, &mut journal, &now, asked) {
-        Ok(exit) => Ended { exit, reason: reason(&journal.queries), by: None },
+    let ended = match open_and_ask(standby, &mut journal, &now, &around, asked) {
+        Ok((exit, found)) => {
+            let reasons: Vec<String> = found.into_iter().chain(reason(&journal.queries)).collect();
+            Ended { exit, reason: (!reasons.is_empty()).then(|| reasons.join("; ")), by: None }
+        }
         Err(error) => {
             common::app::report_error(target.frame.tool, &error);
             Ended { exit: exit_of(&error), reason: Some(format!("{error:#}")), by: None }
@@ -207,15 +233,16 @@ fn open_and_ask(
     standby: &Standby<'_>,
     journal: &mut Journal,
     now: &Situation,
+    around: &Surroundings,
     asked: &[Query],
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<(Exit, Vec<String>)> {
     let state_dir = &standby.target.state_dir;
     if now.managed {
         standby.target.log.info("drill: cancel managed recovery");
         standby.cancel()?;
     }
     standby.target.log.info("drill: open read only");
-    let opened = standby.open()?;
+    let opened = standby.open(now.release, around.cdb)?;
     let since = Instant::now();
     journal.scn = Some(opened.scn);
     journal.before = journal.before.max(opened.scn);
@@ -224,6 +251,7 @@ fn open_and_ask(
         journal.before = journal.before.max(opened.current);
     }
     journal.time.clone_from(&opened.time);
+    journal.pdbs.clone_from(&opened.pdbs);
     journal.opened = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
     journal.save(state_dir)?;
     standby.target.say(Log::info(format!(
@@ -232,13 +260,22 @@ fn open_and_ask(
         opened.scn,
         opened.time.as_ref().map(|t| format!(" ({t})")).unwrap_or_default()
     )))?;
-    let mut exit = Exit::Success;
+    let mut findings = Vec::new();
+    if !opened.closed.is_empty() {
+        findings.push(format!("pluggable databases that did not open: {}", opened.closed.join(", ")));
+    }
+    if opened.unreadable > 0 {
+        findings.push(format!("{} datafiles cannot be read", opened.unreadable));
+    }
+    let mut exit = if findings.is_empty() { Exit::Success } else { Exit::Finding };
+    let mut applying = None;
     for query in asked {
         let left = standby.args.open_limit.saturating_sub(since.elapsed());
         let found = match signals::pending() {
+            _ if applying.is_some() => skipped(query, "recovery runs in the open database"),
             Some(_) => skipped(query, "the drill was asked to stop"),
             None if left.is_zero() => skipped(query, "the database has been open long enough"),
-            None => ask(standby, query, left.min(standby.args.query_limit)),
+            None => ask(standby, query, left.min(standby.args.query_limit), &mut applying),
         };
         exit = exit.worse(match found.verdict {
             QueryVerdict::Passed => Exit::Success,
@@ -252,7 +289,16 @@ fn open_and_ask(
         journal.queries.push(found);
         journal.save(state_dir)?;
     }
-    Ok(exit)
+    if applying.is_none() {
+        applying = Some(standby.mode()?).filter(|mode| mode != "READ ONLY");
+    }
+    if let Some(mode) = applying {
+        exit = exit.worse(Exit::Finding);
+        findings.push(format!(
+            "it became {mode}: somebody has started recovery in the open database, which needs Active Data Guard"
+        ));
+    }
+    Ok((exit, findings))
 }
 
 fn skipped(query: &Query, reason: &str) -> DrillQuery {
@@ -266,9 +312,12 @@ fn skipped(query: &Query, reason: &str) -> DrillQuery {
     }
 }
 
-fn ask(standby: &Standby<'_>, query: &Query, limit: Duration) -> DrillQuery {
+fn ask(standby: &Standby<'_>, query: &Query, limit: Duration, applying: &mut Option<String>) -> DrillQuery {
     let since = Instant::now();
-    let answer = standby.ask(&query.sql, limit);
+    let answer = standby.ask(query, limit).map(|answer| {
+        *applying = Some(answer.mode).filter(|mode| mode != "READ ONLY");
+        answer.value
+    });
     let seconds = rounded(since.elapsed());
     let mut found = DrillQuery { seconds, reason: None, ..skipped(query, "") };
     match answer {
@@ -326,16 +375,23 @@ fn finish(
     });
     let closed = Utc::now();
     let proof = match &back {
-        Ok(_) => prove(standby, &journal, journal.before)?,
+        Ok(_) => prove(standby, &journal, journal.before).unwrap_or_else(|error| Proof {
+            reason: Some(format!("it is back, and could not be asked whether recovery goes on: {error:#}")),
+            exit: Some(Exit::Partial),
+            reached: None,
+        }),
         Err(error) => Proof { reason: Some(format!("{error:#}")), ..Proof::default() },
     };
     let whole = ended.exit == Exit::Success && journal.opened.is_some();
+    let unasked = whole && journal.queries.is_empty();
     let drill = match (whole, proof.reached, proof.exit) {
+        (true, Some(_), _) if unasked => DrillStatus::Partial,
         (true, Some(_), _) => DrillStatus::Success,
         (true, None, Some(Exit::Partial)) => DrillStatus::Partial,
         _ => DrillStatus::Failed,
     };
-    let reasons: Vec<String> = ended.reason.into_iter().chain(proof.reason).collect();
+    let nothing = unasked.then(|| "no test query was asked: name a file with --queries".to_owned());
+    let reasons: Vec<String> = ended.reason.into_iter().chain(nothing).chain(proof.reason).collect();
     let mut record = Drill {
         host: journal.host.clone(),
         user: journal.user.clone(),
@@ -345,6 +401,7 @@ fn finish(
         resumed: proof.reached.is_some(),
         seconds: since(&journal.started, Utc::now()),
         queries: journal.queries.clone(),
+        pdbs: (!journal.pdbs.is_empty()).then(|| journal.pdbs.clone()),
         db: Some(journal.db.clone()),
         sid: Some(journal.sid.clone()),
         dbid: Some(journal.dbid),

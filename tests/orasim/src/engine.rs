@@ -179,6 +179,8 @@ pub enum Command {
         read_only: bool,
         resetlogs: bool,
     },
+    /// ALTER PLUGGABLE DATABASE ALL OPEN READ ONLY.
+    OpenPluggable,
     ActivateStandby,
 
     RenameFile {

@@ -33,4 +33,14 @@ pub struct Faults {
     pub piece_no_space_after_blocks: Option<u32>,
     /// The server process of an RMAN backup dies after so many blocks of a set: the half piece stays, no row is made.
     pub backup_dies_after_blocks: Option<u32>,
+    /// PROTECTION_MODE of V$DATABASE, where it is not MAXIMUM PERFORMANCE. Only the word: nothing waits for a standby here.
+    pub protection_mode: Option<String>,
+    /// So many instances more in GV$INSTANCE. Only the rows.
+    pub other_instances: u32,
+    /// Started with a PFILE: the parameter spfile is empty.
+    pub no_spfile: bool,
+    /// A primary sends redo by itself: a row RFS among the processes. Nothing arrives.
+    pub receives_redo: bool,
+    /// Pluggable databases that OPEN leaves as they are.
+    pub pdbs_stay_mounted: Vec<String>,
 }

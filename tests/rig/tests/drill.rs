@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
-use orasim::instance::Spec;
+use orasim::faults::Faults;
+use orasim::instance::{FileSpec, Spec, TablespaceSpec};
 use orasim::server::admin::Admin;
 use orasim::server::fault::{Fault, Kind, When};
 use rig::instance::Instance;
@@ -34,15 +35,31 @@ struct Stage {
 
 impl Stage {
     fn new(managed: bool) -> Result<Self> {
+        Self::with(managed, &[])
+    }
+
+    fn with(managed: bool, pdbs: &[&str]) -> Result<Self> {
         let edition = if managed { "Enterprise Edition" } else { "Standard Edition 2" };
         let spec = Spec {
             log_bytes: 256 << 10,
             changes_per_second: 300,
             edition: edition.to_owned(),
+            pdbs: pdbs.iter().map(|p| (*p).to_owned()).collect(),
             ..Spec::default()
         };
         let world = World::shaped(&Setup { spec, over_ssh: false, ..Setup::default() }, |layout| {
-            layout.tablespaces(13, 128 << 10)
+            let mut all = layout.tablespaces(13, 128 << 10);
+            let seed = (!pdbs.is_empty()).then_some("PDB$SEED");
+            for pdb in seed.iter().chain(pdbs) {
+                let path = layout.primary_mount(0).join("oradata/DBPROD").join(pdb).join("system01.dbf");
+                let file = FileSpec { path, bytes: 128 << 10 };
+                all.push(TablespaceSpec {
+                    pdb: Some((*pdb).to_owned()),
+                    read_only: seed == Some(*pdb),
+                    ..TablespaceSpec::new("SYSTEM", vec![file])
+                });
+            }
+            all
         })?;
         oracle::stand_by(&world)?;
         let stage = Self { world, managed };
@@ -169,6 +186,10 @@ impl Stage {
     fn fault(&self, pattern: &str, kind: Kind, times: Option<u32>) -> Result<()> {
         self.standby().admin(Admin::AddFault(Fault { pattern: pattern.to_owned(), kind, times, skip: 0 }))?;
         Ok(())
+    }
+
+    fn physics(&self, faults: &Faults) -> Result<()> {
+        self.standby().admin(Admin::Physics(serde_json::to_string(faults)?)).map(|_| ())
     }
 
     fn calm(&self) -> Result<()> {
@@ -368,6 +389,33 @@ fn a_drill_that_finds_something_puts_the_standby_back_all_the_same() -> Result<(
         ensure!(drill["reason"].as_str().unwrap_or_default().contains(said), "{what}: {drill:#}");
         stage.recovers_to_the_truth().context(what)?;
     }
+    let aborts = || -> Result<usize> {
+        let calls = stage.standby().journal()?;
+        let texts = calls.iter().flat_map(|c| &c.statements).map(|s| s.text.to_lowercase());
+        Ok(texts.filter(|t| t.contains("abort")).count())
+    };
+    let before = aborts()?;
+    // Never ABORT where that would stop the primary, whatever else failed before.
+    stage.fault(
+        "SHUTDOWN",
+        error(1154, "database busy. Open, close, mount, and dismount not allowed now"),
+        Some(2),
+    )?;
+    stage.drill(&[])?.expect(0)?;
+    stage.calm()?;
+    ensure!(aborts()? == before, "SHUTDOWN ABORT after ORA-01154");
+    stage.recovers_to_the_truth()?;
+    // Somebody cancels recovery after the drill: a failover begins like that.
+    let mut started = stage.tool(&[])?.start()?;
+    started.until(LIMIT, "open", |_| Ok(stage.state()? == "OpenReadOnly"))?;
+    started.until(LIMIT, "back", |_| Ok(stage.state()? == "Mounted" && stage.mrp()? == 1))?;
+    std::thread::sleep(Duration::from_millis(500));
+    stage.standby().sql("ALTER DATABASE RECOVER MANAGED STANDBY DATABASE CANCEL")?;
+    let drill = drill_of(&started.wait()?.expect(5)?)?;
+    ensure!(stage.mrp()? == 0 && drill["resumed"] == false && !stage.journal().exists(), "{drill:#}");
+    ensure!(drill["reason"].as_str().unwrap_or_default().contains("left alone"), "{drill:#}");
+    stage.standby().sql("ALTER DATABASE RECOVER MANAGED STANDBY DATABASE DISCONNECT FROM SESSION")?;
+    stage.recovers_to_the_truth()?;
     // Another answer than was expected.
     let queries = stage.world.path().join("wrong.sql");
     std::fs::write(&queries, "-- expect: 1\nselect count(*) from loja.vendas")?;
@@ -398,6 +446,70 @@ fn a_drill_that_finds_something_puts_the_standby_back_all_the_same() -> Result<(
     stage.recovers_to_the_truth()?;
     stage.tool(&["--verify-evidence"])?.run()?.expect(0)?;
     stage.world.check(&["change_on_install"])
+}
+
+#[test]
+fn what_a_drill_could_not_put_back_is_refused() -> Result<()> {
+    let stage = Stage::new(true)?;
+    let refused = |args: &[&str], what: &str| -> Result<()> {
+        let outcome = stage.tool(args)?.run()?.expect(4).with_context(|| what.to_owned())?;
+        ensure!(outcome.stderr.contains(what) && outcome.stderr.contains("hint: "), "{}", outcome.stderr);
+        ensure!(!stage.journal().exists() && stage.evidence()?.is_empty() && stage.state()? == "Mounted");
+        Ok(())
+    };
+    stage.standby().sql("ALTER SYSTEM SET dg_broker_start = TRUE")?;
+    refused(&[], "broker")?;
+    refused(&["--dry-run"], "broker")?;
+    stage.standby().sql("ALTER SYSTEM SET dg_broker_start = FALSE")?;
+    let protection = Some("MAXIMUM PROTECTION".to_owned());
+    stage.physics(&Faults { protection_mode: protection, ..Faults::default() })?;
+    refused(&[], "maximum protection")?;
+    stage.physics(&Faults { other_instances: 1, ..Faults::default() })?;
+    refused(&[], "2 instances")?;
+    stage.physics(&Faults { no_spfile: true, ..Faults::default() })?;
+    refused(&[], "no spfile")?;
+    stage.tool(&["--dry-run", "--pfile", "/x/init.ora"])?.run()?.expect(0)?;
+    stage.physics(&Faults::default())?;
+    ensure!(stage.mrp()? == 1);
+
+    // Nobody recovers it, and DEST_ARCHLOG_DIR alone does not say that RMAN does.
+    stage.standby().sql("ALTER DATABASE RECOVER MANAGED STANDBY DATABASE CANCEL")?;
+    refused(&[], "MRP is not running")?;
+    stage.tool(&["--dry-run", "--manual"])?.run()?.expect(0)?;
+    stage.tool(&["--dry-run"])?.env("DRILL_MANUAL", "yes").run()?.expect(0)?;
+    stage.physics(&Faults { receives_redo: true, ..Faults::default() })?;
+    refused(&["--manual"], "RFS")?;
+    stage.physics(&Faults::default())?;
+    ensure!(stage.mrp()? == 0);
+    stage.feed()?;
+    // Held back on purpose: the drill applies one log, not all.
+    stage.feed()?;
+    stage.feed()?;
+    let last = stage.standby().number("SELECT TO_CHAR(MAX(next_change#)) FROM v$archived_log")?;
+    let drill = drill_of(&stage.tool(&["--manual"])?.run()?.expect(0)?)?;
+    ensure!(drill["recovery"] == "manual" && drill["resumed"] == true, "{drill:#}");
+    ensure!(stage.mrp()? == 0 && stage.position()? < last, "{} of {last}: {drill:#}", stage.position()?);
+    ensure!(drill["resumed_scn"].as_u64() == Some(stage.position()?), "{drill:#}");
+    stage.standby().sql("ALTER DATABASE RECOVER MANAGED STANDBY DATABASE DISCONNECT FROM SESSION")?;
+    stage.recovers_to_the_truth()
+}
+
+#[test]
+fn pluggable_databases_are_opened_too_and_named() -> Result<()> {
+    let stage = Stage::with(true, &["VENDAS", "RH"])?;
+    let queries = stage.world.path().join("queries.sql");
+    let inside = "-- name: dentro\n-- container: vendas\n-- expect: VENDAS\nselect name from v$containers;\n";
+    std::fs::write(&queries, format!("{QUERIES}{inside}"))?;
+    let drill = drill_of(&stage.drill(&[])?.expect(0)?)?;
+    ensure!(drill["pdbs"] == serde_json::json!(["VENDAS", "RH"]), "{drill:#}");
+    ensure!(query(&drill, "dentro")["verdict"] == "passed", "{drill:#}");
+    answers_are_the_truth(&stage, &drill)?;
+    stage.recovers_to_the_truth()?;
+    stage.physics(&Faults { pdbs_stay_mounted: vec!["RH".to_owned()], ..Faults::default() })?;
+    let drill = drill_of(&stage.drill(&[])?.expect(5)?)?;
+    ensure!(drill["pdbs"] == serde_json::json!(["VENDAS"]) && drill["resumed"] == true, "{drill:#}");
+    ensure!(drill["reason"].as_str().unwrap_or_default().contains("RH (MOUNTED)"), "{drill:#}");
+    stage.recovers_to_the_truth()
 }
 
 /// The statements of a drill at which it is stopped.
@@ -490,6 +602,11 @@ fn a_signal_or_a_second_run_puts_it_back_too() -> Result<()> {
     };
     orphan(&stage)?;
     let before = stage.evidence()?.len();
+    // Another ORACLE_HOME sees no instance, and would start a second one.
+    let other = stage.world.path().join("other-home");
+    std::os::unix::fs::symlink(stage.world.layout().home(), &other)?;
+    let outcome = stage.tool(&["--recover"])?.env("ORACLE_HOME", &other).run()?.expect(4)?;
+    ensure!(outcome.stderr.contains("ORACLE_HOME") && stage.state()? == "OpenReadOnly", "{}", outcome.stderr);
     let outcome = stage.tool(&["--recover", "--resume-wait", "1s"])?.run()?;
     ensure!(matches!(outcome.status, Some(0 | 1)), "{outcome:?}");
     ensure!(stage.evidence()?[before]["put_back_by"] == "recover");

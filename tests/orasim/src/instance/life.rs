@@ -427,6 +427,34 @@ impl Instance {
         Ok(Reply::default())
     }
 
+    /// OPEN READ ONLY of the root leaves the pluggable databases mounted, all but the seed.
+    pub(super) fn open_pluggable(&self) -> Result<Reply, OraError> {
+        let mut inner = self.lock();
+        let containers = inner.control()?.containers.clone();
+        match inner.state {
+            _ if containers.is_empty() => {
+                return Err(OraError::new(65090, "operation only allowed in a container database"))
+            }
+            State::OpenReadOnly => {}
+            State::Open => {
+                return Err(OraError::new(
+                    3001,
+                    "unimplemented feature (OPEN READ ONLY of an open PDB in orasim)",
+                ))
+            }
+            _ => return Err(super::not_open()),
+        }
+        let stuck = inner.faults.pdbs_stay_mounted.clone();
+        let refused = |k: &&controlfile::ContainerRec| stuck.contains(&k.name);
+        let open = containers.iter().filter(|k| k.con_id > 2 && !refused(k)).map(|k| k.con_id);
+        inner.pdbs_open.extend(open);
+        match containers.iter().find(refused) {
+            Some(k) => Err(OraError::new(1157, "cannot identify/lock data file - see DBWR trace file")
+                .then(1110, format!("data file of {}", k.name))),
+            None => Ok(Reply::default()),
+        }
+    }
+
     pub(super) fn shutdown(&self, mode: ShutdownMode) -> Result<Reply, OraError> {
         let state = {
             let inner = self.lock();

@@ -103,6 +103,8 @@ struct Inner {
     recovery: Option<recover::Session>,
     /// MRP0 is there; whether it applies in real time.
     managed: Option<bool>,
+    /// CON_IDs of the pluggable databases that are open in a database that is open read only.
+    pdbs_open: BTreeSet<u32>,
     /// The writer rests: an incarnation ends.
     frozen: bool,
     /// Nologging blocks that recovery has marked corrupt: (file, block, SCN).
@@ -274,6 +276,7 @@ impl Instance {
             dest_errors: BTreeMap::new(),
             recovery: None,
             managed: None,
+            pdbs_open: BTreeSet::new(),
             frozen: false,
             corrupt: BTreeSet::new(),
             bad_blocks: BTreeSet::new(),
@@ -427,6 +430,7 @@ impl Inner {
         self.scn = 0;
         self.recovery = None;
         self.managed = None;
+        self.pdbs_open.clear();
         self.rman_output.clear();
     }
 }
@@ -480,6 +484,7 @@ impl Engine for Arc<Instance> {
             Command::Shutdown(mode) => self.shutdown(*mode),
             Command::Mount { standby } => self.mount(*standby),
             Command::Open { read_only, resetlogs } => self.open_database(*read_only, *resetlogs),
+            Command::OpenPluggable => self.open_pluggable(),
             Command::ActivateStandby => self.activate(),
             Command::RenameFile { from, to } => self.rename_file(from, to),
             Command::RegisterLogfile { path, replace } => self.register_logfile(path, *replace),

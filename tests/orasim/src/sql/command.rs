@@ -138,6 +138,15 @@ pub fn parse(lexemes: &[Lexeme]) -> Parse<Parsed> {
     if c.eat(&["ALTER", "TABLESPACE"]) {
         return tablespace(c);
     }
+    if c.eat(&["ALTER", "PLUGGABLE", "DATABASE"]) {
+        if !c.eat(&["ALL", "OPEN", "READ", "ONLY"]) {
+            return c.fail(
+                3001,
+                "unimplemented feature (ALTER PLUGGABLE DATABASE beyond ALL OPEN READ ONLY in orasim)",
+            );
+        }
+        return c.end(Parsed::Command(Command::OpenPluggable, Done::Pluggable));
+    }
     if c.eat(&["ALTER", "DATABASE"]) {
         return database(c);
     }

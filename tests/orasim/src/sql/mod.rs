@@ -85,6 +85,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Done {
     Database,
+    Pluggable,
     System,
     Session,
     Tablespace,

@@ -45,6 +45,12 @@ impl Catalog for Views<'_> {
                 "database or pluggable database not open: queries allowed on fixed tables or views only",
             )));
         }
+        if global && name == "V$INSTANCE" {
+            // It has rows of other instances.
+            if let Some(view) = self.engine.view("GV$INSTANCE", &self.session.container) {
+                return Some(view);
+            }
+        }
         let mut view = match self.engine.view(&name, &self.session.container)? {
             Ok(view) => view,
             Err(error) => return Some(Err(error)),

@@ -83,6 +83,7 @@ pub fn say(pair: Pair, language: Language, args: &[&str]) -> String {
 /// The line after a successful statement.
 pub fn done(what: Done, language: Language) -> String {
     let pair = match what {
+        Done::Pluggable => ("Pluggable database altered.", "Banco de dados plugável alterado."),
         Done::Database => ("Database altered.", "Banco de dados alterado."),
         Done::System => ("System altered.", "Sistema alterado."),
         Done::Session => ("Session altered.", "Sessão alterada."),

@@ -1,10 +1,15 @@
 use super::{d, make, n, od, t, yes, Inner, OraError, State, Value, View};
-use crate::{controlfile::Kind, engine::Container, oratime};
+use crate::{
+    controlfile::{ContainerRec, Kind},
+    engine::{Column, Container, Type},
+    oratime,
+};
 
 pub(super) fn view(inner: &Inner, container: &Container, name: &str) -> Result<Option<View>, OraError> {
     Ok(Some(match name {
         "V$DATABASE" => v_database(inner)?,
         "V$INSTANCE" => v_instance(inner),
+        "GV$INSTANCE" => gv_instance(inner),
         "V$THREAD" => v_thread(inner)?,
         "V$DATABASE_INCARNATION" => v_incarnation(inner)?,
         "V$CONTAINERS" => v_containers(inner, container)?,
@@ -111,7 +116,7 @@ fn v_database(inner: &Inner) -> Result<View, OraError> {
             t(if c.kind == Kind::Backup { "REQUIRED" } else { "NOT ALLOWED" }),
             d(c.created),
             t(open_mode),
-            t("MAXIMUM PERFORMANCE"),
+            t(inner.faults.protection_mode.as_deref().unwrap_or("MAXIMUM PERFORMANCE")),
             t(if c.archivelog { "MAXIMUM PERFORMANCE" } else { "UNPROTECTED" }),
             t("ENABLED"),
             n(c.activation),
@@ -187,6 +192,16 @@ fn v_instance(inner: &Inner) -> View {
             t(if inner.spec.threads > 1 { "RAC" } else { "SINGLE" }),
         ]],
     )
+}
+
+fn gv_instance(inner: &Inner) -> View {
+    let mut view = v_instance(inner);
+    view.columns.insert(0, Column { name: "INST_ID", ty: Type::Number });
+    let first = view.rows.pop().unwrap_or_default();
+    view.rows = (1..=1 + inner.faults.other_instances)
+        .map(|i| std::iter::once(n(i)).chain(first.iter().cloned()).collect())
+        .collect();
+    view
 }
 
 fn v_thread(inner: &Inner) -> Result<View, OraError> {
@@ -273,14 +288,7 @@ fn v_containers(inner: &Inner, container: &Container) -> Result<View, OraError> 
             .iter()
             .filter(|k| own == 1 || k.con_id == own)
             .map(|k| {
-                vec![
-                    n(k.con_id),
-                    n(k.dbid),
-                    n(k.dbid),
-                    t(k.name.clone()),
-                    t(open_mode(inner, &k.open_mode)),
-                    t("NO"),
-                ]
+                vec![n(k.con_id), n(k.dbid), n(k.dbid), t(k.name.clone()), t(pdb_mode(inner, k)), t("NO")]
             })
             .collect()
     };
@@ -292,6 +300,15 @@ fn open_mode(inner: &Inner, when_open: &str) -> String {
         State::Open => when_open.to_owned(),
         State::OpenReadOnly => "READ ONLY".to_owned(),
         _ => "MOUNTED".to_owned(),
+    }
+}
+
+fn pdb_mode(inner: &Inner, k: &ContainerRec) -> String {
+    let closed = inner.state == State::OpenReadOnly && k.con_id > 2 && !inner.pdbs_open.contains(&k.con_id);
+    if closed {
+        "MOUNTED".to_owned()
+    } else {
+        open_mode(inner, &k.open_mode)
     }
 }
 
@@ -309,7 +326,7 @@ fn v_pdbs(inner: &Inner) -> Result<View, OraError> {
                 n(k.dbid),
                 n(k.dbid),
                 t(k.name.clone()),
-                t(open_mode(inner, &k.open_mode)),
+                t(pdb_mode(inner, k)),
                 t("NO"),
                 Value::Null,
                 n(size),

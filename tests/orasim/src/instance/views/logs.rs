@@ -288,6 +288,11 @@ fn managed_standby(inner: &Inner) -> View {
                     n(0),
                 ]
             })
+            .chain(inner.faults.receives_redo.then(|| {
+                let mut row = vec![t("RFS"), n(std::process::id()), t("IDLE"), t("LGWR")];
+                row.extend((0..5).map(|_| n(0)));
+                row
+            }))
             .chain(inner.managed.iter().map(|_| {
                 vec![
                     t("MRP0"),
@@ -327,6 +332,13 @@ fn dataguard_process(inner: &Inner) -> View {
                     n(0),
                 ]
             })
+            .chain(inner.faults.receives_redo.then(|| {
+                let words = ["net", "RFS async", "IDLE"].map(t);
+                let mut row = vec![t("rfs"), n(std::process::id())];
+                row.extend(words);
+                row.extend((0..4).map(|_| n(0)));
+                row
+            }))
             .chain(inner.managed.iter().map(|_| {
                 vec![
                     t("MRP0"),

@@ -58,6 +58,7 @@ fn make(text: &'static str, rows: Rows) -> View {
 fn needs(name: &str) -> State {
     match name {
         "V$INSTANCE"
+        | "GV$INSTANCE"
         | "V$PARAMETER"
         | "V$PARAMETER2"
         | "V$SYSTEM_PARAMETER"
@@ -150,6 +151,7 @@ const KNOWN_RMAN: &[&str] = &[
 const KNOWN: &[&str] = &[
     "V$DATABASE",
     "V$INSTANCE",
+    "GV$INSTANCE",
     "V$THREAD",
     "V$DATABASE_INCARNATION",
     "V$CONTAINERS",

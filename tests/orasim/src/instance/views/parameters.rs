@@ -27,7 +27,9 @@ impl Inner {
         put("control_file_record_keep_time", "7".to_owned());
         put("db_unrecoverable_scn_tracking", "TRUE".to_owned());
         put("archive_lag_target", "0".to_owned());
-        put("spfile", self.dir.join(format!("spfile{}.ora", spec.sid)).to_string_lossy().into_owned());
+        let spfile = self.dir.join(format!("spfile{}.ora", spec.sid)).to_string_lossy().into_owned();
+        put("spfile", if self.faults.no_spfile { String::new() } else { spfile });
+        put("dg_broker_start", "FALSE".to_owned());
         put("undo_tablespace", "UNDOTBS1".to_owned());
         put("cluster_database", if spec.threads > 1 { "TRUE" } else { "FALSE" }.to_owned());
         put(
