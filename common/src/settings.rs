@@ -50,6 +50,7 @@ const KNOWN: &[&str] = &[
     "DEST_STANDBY_DIR",
     "DRILL_QUERIES",
     "DRILL_PFILE",
+    "DRILL_MANUAL",
     "DRILL_LOCK_WAIT",
     "PROMETHEUS_DIR",
     "PARALLEL_WORKERS",
