@@ -23,7 +23,7 @@ _rman__run() {
 
     case "${cmd}" in
         rman__run)
-            opts="-n -v -h -V --target --catalog --channels --limit --output-dir --compressed --section-size --max-piece-size --keep-archivelogs --tag --max-expired --level0-every --backup-every --until-time --until-scn --until-sequence --source-dir --dbid --without --map --controlfile --spfile --resetlogs --no-resetlogs --force --queries --logs --pfile --query-limit --open-limit --step-limit --resume-wait --give-up --settle --recover --verify-evidence --as-keeper --env-file --state-dir --log-dir --lock-timeout --dry-run --json --verbose --show-config --explain --allow-root --help --version full incremental archivelog validate crosscheck status check-log plan restore drill"
+            opts="-n -v -h -V --target --catalog --channels --limit --output-dir --compressed --section-size --max-piece-size --keep-archivelogs --tag --max-expired --level0-every --backup-every --until-time --until-scn --until-sequence --source-dir --dbid --without --map --controlfile --spfile --resetlogs --no-resetlogs --force --queries --logs --manual --pfile --query-limit --open-limit --step-limit --resume-wait --give-up --settle --recover --verify-evidence --as-keeper --env-file --state-dir --log-dir --lock-timeout --dry-run --json --verbose --show-config --explain --allow-root --help --version full incremental archivelog validate crosscheck status check-log plan restore drill"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
