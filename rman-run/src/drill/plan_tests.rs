@@ -19,11 +19,13 @@ fn mounted() -> Situation {
 }
 
 fn journal(recovery: Recovery) -> Journal {
-    Journal { dbid: 7, recovery, ..Journal::default() }
+    Journal { dbid: 7, db: "PROD".to_owned(), recovery, ..Journal::default() }
 }
 
 /// What a step does to a standby.
 fn after(step: Step, mut now: Situation) -> Situation {
+    // The parameter file names it.
+    now.name = "PROD".to_owned();
     let (state, mode) = match step {
         Step::Shutdown => (State::Down, ""),
         Step::Startup => (State::Started, ""),
@@ -104,7 +106,7 @@ fn a_drill_begins_only_where_it_can_put_back_what_was() {
 
 #[test]
 fn an_instance_without_its_parameter_file_is_shut_down_and_a_strange_one_is_not() {
-    let journal = Journal { db: "PROD".to_owned(), ..journal(Recovery::Managed) };
+    let journal = journal(Recovery::Managed);
     let started =
         |name: &str| Situation { state: Some(State::Started), name: name.to_owned(), ..Situation::default() };
     assert_eq!(next(&started("DUMMY"), &journal).unwrap(), Step::Shutdown);
@@ -144,7 +146,7 @@ proptest! {
         let mut now = match state {
             0 => Situation { state: None, ..Situation::default() },
             1 => Situation { state: Some(State::Down), ..Situation::default() },
-            2 => Situation { state: Some(State::Started), ..Situation::default() },
+            2 => Situation { state: Some(State::Started), name: "PROD".to_owned(), ..Situation::default() },
             3 => Situation { managed, ..mounted() },
             _ => Situation {
                 state: Some(State::Open),

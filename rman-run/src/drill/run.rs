@@ -60,6 +60,7 @@ pub fn run(cli: &Cli, frame: &Frame) -> anyhow::Result<Report> {
         // What that drill found is told by its evidence; this run is about the standby.
         let exit = match finish(&standby, journal, interrupted, &mut report)? {
             found @ (DrillStatus::Success | DrillStatus::Partial) => status(found),
+            DrillStatus::Failed if report.exit == Some(Exit::Finding) => Exit::Finding,
             DrillStatus::Failed => Exit::Success,
         };
         report.exit = Some(exit);
@@ -211,7 +212,12 @@ fn drill(standby: &Standby<'_>, asked: &[Query], report: &mut Report) -> anyhow:
     let found = finish(standby, journal, ended, report)?;
     // Only now: when it could not be put back, the keeper goes on trying.
     keeper.farewell();
-    let found = if exit == Exit::Success { status(found) } else { exit };
+    let found = match (exit, found) {
+        // The drill did what it had to; somebody, or something, has ended recovery since.
+        (Exit::Success, DrillStatus::Failed) if report.exit == Some(Exit::Finding) => Exit::Finding,
+        (Exit::Success, found) => status(found),
+        (exit, _) => exit,
+    };
     report.exit = Some(report.exit.unwrap_or(Exit::Success).worse(found));
     Ok(())
 }

@@ -389,6 +389,8 @@ fn wrong_usage_ends_with_64_and_a_hint_before_any_tool_runs() {
     let others = [&others[..], &["orasync", "remove_old_snaps"]].concat();
     // These are in the tests of operate and drill.
     let others = [&others[..], &["dr-drill", "check_orapipe", "report_status", "reconcile"]].concat();
+    // These are in the tests of the packages.
+    let others = [&others[..], &["package", "install"]].concat();
     for entry in std::fs::read_dir(script("demo.sh").parent().unwrap()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let known = others.contains(&name.trim_end_matches(".sh")) || cases.iter().any(|(n, _)| *n == name);
@@ -411,6 +413,8 @@ fn the_wrappers_of_backups_and_exports_are_these_pipelines() {
         if settings {
             // The directory of the example is nobody's here.
             command.env("ORAPIPE_ENV_FILE", &file).env("LOG_DIR", stage.path("log"));
+            // The metrics are in the tests of operate.
+            command.env("PROMETHEUS_DIR", "");
         }
         let (status, text) = said(&mut command);
         assert_eq!(status, 0, "{text}");

@@ -220,6 +220,20 @@ fn refusals(control: &Control<'_>, room: &Room, dist: &str) {
         assert_eq!(play.changed("db2"), 0, "{}", play.text);
     }
     assert_eq!(room.written(2).unwrap(), untouched);
+
+    // Settings that the DBA has written by hand are neither overwritten nor removed.
+    let host = room.host(2);
+    host.sh("cp -p /etc/orapipe/FIN.env /root/FIN.env && echo DEST_HOST=by-hand >/etc/orapipe/FIN.env")
+        .unwrap();
+    let untouched = room.written(2).unwrap();
+    let play = control.play("install.yml", &["--limit", "db2"]).unwrap().expect(2).unwrap();
+    assert!(play.text.contains("/etc/orapipe/FIN.env: not made by this role"), "{}", play.text);
+    assert_eq!((play.changed("db2"), room.written(2).unwrap()), (0, untouched), "{}", play.text);
+    let left = "{\"orapipe_databases\":[{\"sid\":\"FIN\",\"state\":\"absent\"}]}";
+    control.play("install.yml", &["--limit", "db2", "-e", left]).unwrap().expect(0).unwrap();
+    assert_eq!(host.sh("cat /etc/orapipe/FIN.env").unwrap(), "DEST_HOST=by-hand\n");
+    host.sh("mv /root/FIN.env /etc/orapipe/FIN.env").unwrap();
+    control.play("install.yml", &["--limit", "db2"]).unwrap().expect(0).unwrap();
 }
 
 /// Every job runs as cron would run it; the report of a good day is a success and has every database.
@@ -292,7 +306,10 @@ fn report_of_a_bad_day(control: &Control<'_>, room: &Room) {
 
 /// Everything goes but state, records and backups; a second time there is nothing to do.
 fn removal(control: &Control<'_>, room: &Room) {
+    room.host(1).sh("echo DEST_HOST=by-hand >/etc/orapipe/TEST.env").unwrap();
     let gone = control.play("remove.yml", &["--limit", "db1,db2", "--diff"]).unwrap().expect(0).unwrap();
+    assert_eq!(room.host(1).sh("cat /etc/orapipe/TEST.env").unwrap(), "DEST_HOST=by-hand\n");
+    room.host(1).sh("rm /etc/orapipe/TEST.env").unwrap();
     assert!(gone.changed("db1") > 0 && gone.changed("db2") > 0, "{}", gone.text);
     for n in 1..=2 {
         let host = room.host(n);

@@ -22,19 +22,24 @@ pub fn timers(control: &Control<'_>, host: &Host) {
         offline,
     ]);
     assert!(put.status().unwrap().success());
+    // What the DBA has enabled by hand is none of the role's business.
+    let by_hand = "cd /etc/systemd/system && ls -d *.wants/orapipe-follow@* *.wants/orapipe-archive@OTHER*";
+    let theirs = "multi-user.target.wants/orapipe-follow@PROD.service\ntimers.target.wants/orapipe-archive@OTHER.timer\n";
+    host.sh("systemctl enable orapipe-follow@PROD.service orapipe-archive@OTHER.timer").unwrap();
     let args = ["--limit", "db2", "-e", "orapipe_scheduler=systemd"];
     let planned =
         control.play("install.yml", &[&args[..], &["--check"]].concat()).unwrap().expect(0).unwrap();
     let set = control.play("install.yml", &args).unwrap().expect(0).unwrap();
-    // The lines of cron go; directories, commands, times, the timer's link and that of the unit that runs at boot come.
-    assert_eq!((planned.changed("db2"), set.changed("db2")), (6, 6), "{}\n{}", planned.text, set.text);
+    // The lines of cron go; directories, commands, times, marks, the timer's link and that of the unit that runs at boot come.
+    assert_eq!((planned.changed("db2"), set.changed("db2")), (7, 7), "{}\n{}", planned.text, set.text);
     let timer = "/etc/systemd/system/orapipe-archive@FIN.timer.d/fleet.conf";
     let service = "/etc/systemd/system/orapipe-archive@.service.d/fleet.conf";
     let time = host.sh(&format!("cat {timer}")).unwrap();
     assert!(time.ends_with("[Timer]\nOnCalendar=\nOnCalendar=01:05\n"), "{time}");
     let command = host.sh(&format!("cat {service}")).unwrap();
     assert!(command.ends_with("ExecStart=\nExecStart=/etc/orapipe/jobs/archive %i\n"), "{command}");
-    let links = "cd /etc/systemd/system && ls -d *.wants/orapipe-* && test ! -e /etc/cron.d/orapipe-fleet";
+    let links =
+        "cd /etc/systemd/system && ls -d *.wants/orapipe-*@FIN* && test ! -e /etc/cron.d/orapipe-fleet";
     assert_eq!(
         host.sh(links).unwrap(),
         "multi-user.target.wants/orapipe-reconcile@FIN.service\ntimers.target.wants/orapipe-archive@FIN.timer\n"
@@ -45,9 +50,11 @@ pub fn timers(control: &Control<'_>, host: &Host) {
         [&args[..], &["-e", "{\"orapipe_databases\":[{\"sid\":\"FIN\",\"state\":\"absent\"}]}"]].concat();
     control.play("install.yml", &left).unwrap().expect(0).unwrap();
     let found =
-        "ls -d /etc/systemd/system/orapipe-*.d/* /etc/systemd/system/*.wants/orapipe-* /etc/orapipe/FIN.env \
+        "ls -d /etc/systemd/system/orapipe-*.d/* /etc/systemd/system/*.wants/orapipe-*@FIN* /etc/orapipe/FIN.env \
                  2>/dev/null || true";
     assert_eq!(host.sh(found).unwrap(), "");
+    assert_eq!(host.sh(by_hand).unwrap(), theirs);
+    host.sh("systemctl disable orapipe-follow@PROD.service orapipe-archive@OTHER.timer").unwrap();
 }
 
 /// Every job of the role has its units in the package, with the same command and the same time.

@@ -54,8 +54,11 @@ impl Stage {
     }
 
     fn command(&self, script: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(repository("scripts").join(script));
+        // Whoever runs the tests may ignore signals (nohup), and a shell cannot catch what it was born ignoring.
+        let mut command = Command::new("env");
         command
+            .args(["--default-signal=HUP,INT,TERM", "--"])
+            .arg(repository("scripts").join(script))
             .env_clear()
             .envs(clean_environment())
             .env("HOME", self.path("home"))
