@@ -29,6 +29,9 @@ impl Default for Told {
     }
 }
 
+/// What is said of an input without any line.
+const NOBODY: &str = "standard input had no line at all: whatever should have written to it never started";
+
 /// The role as the line has it; [`common::record::Role`] knows only ours.
 #[derive(Deserialize)]
 struct RoleOf {
@@ -48,7 +51,9 @@ pub fn read(
     let mut input = Input::new(BufReader::new(std::io::stdin()), Some(out));
     let mut told = Told::default();
     let mut seen = HashSet::new();
+    let mut silent = true;
     while let Some(line) = input.next_line()? {
+        silent = false;
         recorder.keep(line.raw())?;
         match job(&line) {
             Ok(None) => {}
@@ -69,6 +74,12 @@ pub fn read(
         }
     }
     told.worst = input.worst();
+    if silent {
+        // Not even a run_begin: the tool before this one was not found or died at once.
+        recorder.emit(&Log::error(NOBODY))?;
+        common::app::report_error("s3-put", &anyhow::anyhow!(NOBODY));
+        told.worst = told.worst.worse(Exit::Failed);
+    }
     told.died = input.died();
     Ok(told)
 }

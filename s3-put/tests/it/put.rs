@@ -106,6 +106,24 @@ fn what_is_there_is_present_or_refused_and_never_written_again() {
     assert!(bench.server.object_bytes("backups/l.bkp").unwrap() == content(PART + 1, 2));
 }
 
+#[test]
+fn a_pipe_that_nobody_wrote_to_is_no_success() {
+    let bench = Bench::new();
+    let nobody = "standard input had no line at all: whatever should have written to it never started";
+    for args in [&[][..], &["--dry-run"], &["--delete-source"]] {
+        let ran = bench.put(args, "");
+        ran.expect(2);
+        assert!(ran.of("log").iter().any(|l| l["message"] == nobody), "{}", ran.stdout);
+        assert!(ran.stderr.contains(&format!("s3-put: error: {nobody}")), "{}", ran.stderr);
+    }
+    // A run that had nothing to hand over has said so.
+    let begin = "{\"v\":1,\"type\":\"run_begin\",\"tool\":\"rman-run\",\"run\":\"r\"}\n";
+    bench.put(&[], &format!("{begin}{}", end(0))).expect(0);
+    // Files that are named need nobody.
+    bench.put_file(&bench.file("x.bkp", 10, 1)).expect(0);
+    assert_eq!(bench.keys(), ["backups/x.bkp"]);
+}
+
 fn producer(end: &str) -> impl Fn(&str) -> String + '_ {
     move |path| {
         format!(
