@@ -194,7 +194,7 @@ fn group(array: &Array, half: &Half, asker: &Asker, stop: &AtomicBool) -> Vec<Sh
         unknown.set(answer.as_ref().is_err_and(|e| e.status == Some(404)));
         answer
     };
-    let mut taken = insist(stop, post, &look);
+    let mut taken = insist(stop, post, look);
     // Objects without a parent or a name of ours are no proof, and a look while backup mode is on is one.
     let silent = |found: &Vec<Volume>| half.members.iter().any(|m| of_member(found, m).is_none());
     if taken.as_ref().is_ok_and(silent) {
